@@ -6,3 +6,6 @@
 pub mod names;
 pub mod outcome;
 pub mod policy;
+
+pub mod credentials;
+pub mod paths;
