@@ -9,3 +9,5 @@ pub mod policy;
 
 pub mod credentials;
 pub mod paths;
+
+pub mod config;

@@ -1,0 +1,186 @@
+//! A configuration file becomes settings and servers, and every mistake in it is named at once.
+//!
+//! [`load`] never fails: what could be understood is used, a server whose entry has a mistake is left
+//! out, a file that cannot be parsed gives no servers. [`EXAMPLE`] shows the form. Two kinds of file
+//! are read:
+//!
+//! - TOML with `[settings]` and `[servers.NAME]`. Unknown keys are mistakes.
+//! - JSON (by the name's end, or a first `{`): another program's file with a map `mcpServers` (Claude
+//!   Desktop, Cursor, …) or `servers` (VS Code), read as it stands. Its other keys are not ours; inside
+//!   a server's entry keys that other clients know are accepted, `disabled` counts, and a key that
+//!   nobody is known to use is a note.
+//!
+//! An entry that starts `bridge serve` is left out with a note: the bridge in front of itself would
+//! start without end, and a client's own file holds that entry.
+//!
+//! Places: `command` without a separator is searched in `PATH`; `command` and `cwd` may begin with
+//! `~/` (the home folder), and are otherwise relative to the file's own folder. Variables are not
+//! expanded in these two (a mistake says so); `args` and `env` take `${env:NAME}`
+//! ([`crate::credentials`]). Mistakes and notes never quote a value, which may be a secret.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::config::mistake::{Mistake, Report};
+use crate::config::server::{Around, Server};
+use crate::config::settings::Settings;
+use crate::config::tree::{Dialect, Fields, Node};
+
+mod json;
+pub mod launch;
+pub mod mistake;
+pub mod server;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod tree;
+
+/// A whole configuration with every setting at its default.
+pub const EXAMPLE: &str = r#"# Every setting is optional; these are the defaults.
+[settings]
+first_list_wait_s = 20    # how long a first tools/list waits for servers that it does not know yet
+retention_days = 90       # rows of single calls are kept so long, totals for ever
+durability = "process"    # "power": answered calls survive a power cut too, at the price of speed
+stderr_log_max_kib = 1024 # a server's log file
+in_line_max_mib = 16      # the longest line a client may send
+out_line_max_mib = 64     # the longest line a server may send
+failure_threshold = 5     # so many failures of a server within 30 s park it
+recovery_timeout_s = 60   # for so long the first time, then twice as long, up to 5 min
+
+[servers.time]
+command = "uvx"
+args = ["mcp-server-time", "--local-timezone", "Europe/Berlin"]
+
+[servers.github]
+command = "~/bin/github-mcp-server"
+args = ["stdio"]
+env = { GITHUB_PERSONAL_ACCESS_TOKEN = "${env:GITHUB_TOKEN}" }
+cwd = "~/work"
+enabled = false
+start_timeout_s = 60      # from the start of its process to its first list of tools
+call_timeout_s = 300      # the longest a call may take
+"#;
+
+/// The largest file that is read: 64 MiB. Clients keep more than servers in theirs.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// What was read, and everything that was wrong with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// What can be used.
+    pub config: Config,
+    /// Everything that is wrong, in the file's order.
+    pub mistakes: Vec<Mistake>,
+    /// What is right and may still surprise, in the same form.
+    pub notes: Vec<Mistake>,
+    /// The file, absolute; `None` if there is none to read.
+    pub source: Option<PathBuf>,
+}
+
+/// The settings and servers of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The bridge's own settings.
+    pub settings: Settings,
+    /// The servers without a mistake, in the file's order, those that are switched off too.
+    pub servers: Vec<Server>,
+}
+
+/// Reads a configuration. Without a file there is nothing to serve and nothing wrong; a file that is
+/// named and cannot be read is a mistake.
+#[must_use]
+pub fn load(file: Option<&Path>) -> Loaded {
+    let Some(file) = file else {
+        return Loaded::default();
+    };
+    let source = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
+    match read(&source) {
+        Ok(bytes) => parse(&source, home, &bytes),
+        Err(what) => {
+            let mistakes = vec![Mistake::of_file(&source, what)];
+            Loaded { mistakes, source: Some(source), ..Loaded::default() }
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    }
+    Ok(bytes)
+}
+
+/// Reads a configuration's text, as if it stood in `file`.
+fn parse(file: &Path, home: Option<PathBuf>, bytes: &[u8]) -> Loaded {
+    // A text that ends where it stops being UTF-8 still gives the mistake its place.
+    let (text, is_text) = match std::str::from_utf8(bytes) {
+        Ok(text) => (text, true),
+        Err(error) => {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            (std::str::from_utf8(valid).unwrap_or_default(), false)
+        }
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut report = Report::new(file, text);
+    let mut config = Config::default();
+    if is_text {
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        config = if is_json(file, text) {
+            of_json(text, &Around { folder, home, dialect: Dialect::Client }, &mut report)
+        } else {
+            of_toml(text, &Around { folder, home, dialect: Dialect::Own }, &mut report)
+        };
+    } else {
+        report.mistake(text.len(), "", "not UTF-8 text from here on, save the file as UTF-8");
+    }
+    let (mistakes, notes) = report.done();
+    Loaded { config, mistakes, notes, source: Some(file.to_owned()) }
+}
+
+fn is_json(file: &Path, text: &str) -> bool {
+    let by_name = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    by_name || text.trim_start().starts_with('{')
+}
+
+fn of_toml(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
+    let root = match toml::tree(text) {
+        Ok(root) => root,
+        Err(fault) => {
+            report.mistake(fault.at, "", fault.what);
+            return Config::default();
+        }
+    };
+    let Some(mut fields) = Fields::of(root, report) else {
+        return Config::default();
+    };
+    let settings = fields.take("settings").map(|node| Settings::read(node, report)).unwrap_or_default();
+    let servers =
+        fields.take("servers").map(|node| server::read_all(node, around, report)).unwrap_or_default();
+    fields.refuse_others(&["settings", "servers"], report);
+    Config { settings, servers }
+}
+
+fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
+    let servers: Option<Node> = match json::servers(text) {
+        Ok(servers) => servers,
+        Err(fault) => {
+            report.mistake(fault.at, "", fault.what);
+            return Config::default();
+        }
+    };
+    let Some(servers) = servers else {
+        report.note(
+            0,
+            "",
+            "no servers: there is neither a \"mcpServers\" nor a \"servers\" map in this file",
+        );
+        return Config::default();
+    };
+    Config { servers: server::read_all(servers, around, report), ..Config::default() }
+}

@@ -1,0 +1,117 @@
+//! The bridge's own settings.
+
+use std::time::Duration;
+
+use crate::config::mistake::Report;
+use crate::config::tree::{Fields, Node, text};
+
+/// The bridge's own settings: `[settings]`. A setting with a mistake keeps its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `first_list_wait_s`, 0 to 300, default 20: how long a `tools/list` waits for servers whose
+    /// tools are not stored yet.
+    pub first_list_wait: Duration,
+    /// `retention_days`, 1 to 36,500, default 90: how long rows of single calls are kept.
+    pub retention: Duration,
+    /// `durability`, default `process`: what an answered call's row survives.
+    pub durability: Durability,
+    /// `stderr_log_max_kib`, 16 KiB to 1 GiB, default 1 MiB: the largest log file of a server's
+    /// stderr, in bytes.
+    pub stderr_log_max_bytes: u64,
+    /// `in_line_max_mib`, 1 to 1024 MiB, default 16: the longest line from a client, in bytes.
+    pub in_line_max_bytes: usize,
+    /// `out_line_max_mib`, 1 to 1024 MiB, default 64: the longest line from a server, in bytes.
+    pub out_line_max_bytes: usize,
+    /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
+    pub failure_threshold: u32,
+    /// `recovery_timeout_s`, 1 to 300, default 60: how long a server is parked the first time.
+    pub recovery_timeout: Duration,
+}
+
+/// What the row of an answered call survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// `process`: the death of every process of ours.
+    Process,
+    /// `power`: a power cut too; each group of calls waits for the disk.
+    Power,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const KIB: u64 = 1 << 10;
+const MIB: usize = 1 << 20;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            first_list_wait: Duration::from_secs(20),
+            retention: DAY * 90,
+            durability: Durability::Process,
+            stderr_log_max_bytes: 1024 * KIB,
+            in_line_max_bytes: 16 * MIB,
+            out_line_max_bytes: 64 * MIB,
+            failure_threshold: 5,
+            recovery_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Settings {
+    const KEYS: [&str; 8] = [
+        "first_list_wait_s",
+        "retention_days",
+        "durability",
+        "stderr_log_max_kib",
+        "in_line_max_mib",
+        "out_line_max_mib",
+        "failure_threshold",
+        "recovery_timeout_s",
+    ];
+
+    pub(super) fn read(node: Node, report: &mut Report<'_>) -> Self {
+        let usual = Self::default();
+        let Some(mut fields) = Fields::of(node, report) else {
+            return usual;
+        };
+        let settings = Self {
+            first_list_wait: fields
+                .seconds("first_list_wait_s", (0, 300), report)
+                .unwrap_or(usual.first_list_wait),
+            retention: fields
+                .number("retention_days", (1, 36_500), report)
+                .map_or(usual.retention, |days| DAY * days),
+            durability: durability(&mut fields, report).unwrap_or(usual.durability),
+            stderr_log_max_bytes: fields
+                .number("stderr_log_max_kib", (16, 1 << 20), report)
+                .map_or(usual.stderr_log_max_bytes, |kib| u64::from(kib) * KIB),
+            in_line_max_bytes: mib(&mut fields, "in_line_max_mib", report).unwrap_or(usual.in_line_max_bytes),
+            out_line_max_bytes: mib(&mut fields, "out_line_max_mib", report)
+                .unwrap_or(usual.out_line_max_bytes),
+            failure_threshold: fields
+                .number("failure_threshold", (1, 1000), report)
+                .unwrap_or(usual.failure_threshold),
+            recovery_timeout: fields
+                .seconds("recovery_timeout_s", (1, 300), report)
+                .unwrap_or(usual.recovery_timeout),
+        };
+        fields.refuse_others(&Self::KEYS, report);
+        settings
+    }
+}
+
+fn durability(fields: &mut Fields, report: &mut Report<'_>) -> Option<Durability> {
+    let node = fields.take("durability")?;
+    let (at, path) = (node.at, node.path.clone());
+    match text(node, report)?.as_str() {
+        "process" => Some(Durability::Process),
+        "power" => Some(Durability::Power),
+        _ => {
+            report.mistake(at, &path, "must be \"process\" or \"power\"");
+            None
+        }
+    }
+}
+
+fn mib(fields: &mut Fields, key: &str, report: &mut Report<'_>) -> Option<usize> {
+    fields.number(key, (1, 1024), report).map(|mib| mib as usize * MIB)
+}
