@@ -8,6 +8,7 @@ pub mod outcome;
 pub mod policy;
 
 pub mod credentials;
+pub mod logging;
 pub mod paths;
 
 pub mod config;
