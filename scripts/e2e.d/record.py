@@ -1,0 +1,44 @@
+"""What the bridge recorded of a session: record.py NAME ROOM
+
+Compares ROOM/data/bridge.db and `bridge stats --json` with ROOM/calls.json.
+"""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import checks
+from checks import check
+
+checks.name, room = sys.argv[1], Path(sys.argv[2])
+told = json.loads((room / "calls.json").read_text())
+wanted = {outcome: count for outcome, count in told["calls"].items() if count}
+total = sum(wanted.values())
+
+
+def look(query, *values):
+    # `with` of a sqlite3 connection does not close it.
+    connection = sqlite3.connect(f"file:{room}/data/bridge.db?mode=ro", uri=True)
+    try:
+        return connection.execute(query, values).fetchall()
+    finally:
+        connection.close()
+
+
+try:
+    found = dict(look("SELECT outcome, count(*) FROM tool_calls GROUP BY outcome"))
+    check(f"the record has a row for each of {total} calls", found == wanted, f"{found}, not {wanted}")
+    sessions = look("SELECT protocol_version, tool_calls, closed_at, close_reason FROM mcp_sessions WHERE client_name = ?", told["client"])
+    check("every session of this client is closed", bool(sessions) and all(row[2] and row[3] != "crashed" for row in sessions), f"{sessions}")
+    check("the session's row knows version and calls", (told["version"], total) in [row[:2] for row in sessions], f"{sessions}")
+    environment = os.environ | {"BRIDGE_DATA_DIR": str(room / "data"), "BRIDGE_CONFIG": str(room / "config.toml")}
+    stats = subprocess.run([os.environ["BRIDGE"], "stats", "--json"], env=environment, capture_output=True, text=True, timeout=20)
+    head = json.loads(stats.stdout)["mcpSessions"]
+    counted = (head["total"], head["active"], head["totalToolCalls"])
+    check("bridge stats counts the same", counted == (len(sessions), 0, total), f"{head}")
+except Exception as error:
+    check("the record can be read", False, repr(error))
+checks.done()
