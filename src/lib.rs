@@ -12,3 +12,5 @@ pub mod logging;
 pub mod paths;
 
 pub mod config;
+pub mod recovery;
+pub mod store;

@@ -1,0 +1,128 @@
+//! Ids of sessions and calls. Both sort by time, so that no index on time is needed.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// 2020-01-01T00:00:00Z in Unix milliseconds: call ids count from here and last until 2089.
+const EPOCH_MS: i64 = 1_577_836_800_000;
+/// Low bits of a call id that are not time: 12 of salt, 10 of a counter.
+const LOW_BITS: u32 = 22;
+const COUNTER_BITS: u32 = 10;
+const RANDOM_BITS: u32 = 20;
+
+/// A session: 44 bits of Unix milliseconds and 20 random bits, written as 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// A new id for a session that attached at `now_ms` (Unix milliseconds).
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        let time = u64::try_from(now_ms).unwrap_or(0) << RANDOM_BITS;
+        Self(time | fastrand::u64(0..1 << RANDOM_BITS))
+    }
+
+    /// Reads the 16 hex digits of a row or a file name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A call: `tool_calls.id`, its rowid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(i64);
+
+impl CallId {
+    /// The smallest id that a call of this millisecond (Unix) can have.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        Self((ms - EPOCH_MS).clamp(0, i64::MAX >> LOW_BITS) << LOW_BITS)
+    }
+
+    /// The number as it stands in the row.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Another id of the same millisecond, for the rare case that two sessions drew the same one.
+    #[must_use]
+    pub fn redrawn(self) -> Self {
+        Self((self.0 >> LOW_BITS << LOW_BITS) | fastrand::i64(0..1 << LOW_BITS))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Gives out the call ids of one session, strictly increasing, also when the clock goes back.
+#[derive(Debug)]
+pub struct CallIds {
+    salt: i64,
+    /// Milliseconds since the epoch and the counter in one number: a counter that runs over moves
+    /// on to the next millisecond by itself.
+    last: AtomicI64,
+}
+
+impl CallIds {
+    /// A generator with its own salt, which keeps it apart from other sessions on the same file.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { salt: fastrand::i64(0..1 << (LOW_BITS - COUNTER_BITS)), last: AtomicI64::new(0) }
+    }
+
+    /// The next id, for a call that started at `now_ms` (Unix milliseconds).
+    pub fn next(&self, now_ms: i64) -> CallId {
+        let floor = CallId::first_at(now_ms).0 >> (LOW_BITS - COUNTER_BITS);
+        let after = |last: i64| floor.max(last + 1);
+        let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+        let drawn = after(last.unwrap_or_else(|last| last));
+        let (ms, counter) = (drawn >> COUNTER_BITS, drawn & ((1 << COUNTER_BITS) - 1));
+        CallId((ms << LOW_BITS) | (self.salt << COUNTER_BITS) | counter)
+    }
+}
+
+impl Default for CallIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_795_232_400_123;
+
+    #[test]
+    fn a_session_id_sorts_by_time_and_reads_back() {
+        let (older, newer) = (SessionId::new(NOW_MS), SessionId::new(NOW_MS + 1));
+        assert!(older.to_string() < newer.to_string());
+        assert_eq!(SessionId::parse(&older.to_string()), Some(older));
+        assert_eq!(SessionId::parse("../../etc/passwd"), None);
+    }
+
+    #[test]
+    fn call_ids_increase_within_a_millisecond_and_when_the_clock_goes_back() {
+        let ids = CallIds::new();
+        let drawn: Vec<_> = (0..5_000).map(|n| ids.next(NOW_MS - n / 1_000)).collect();
+        assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_call_id_lies_in_its_millisecond() {
+        let id = CallIds::new().next(NOW_MS);
+        assert!(CallId::first_at(NOW_MS) <= id && id < CallId::first_at(NOW_MS + 1));
+        assert!(CallId::first_at(NOW_MS) <= id.redrawn() && id.redrawn() < CallId::first_at(NOW_MS + 1));
+    }
+}

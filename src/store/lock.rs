@@ -1,0 +1,119 @@
+//! A lock file per session: the proof that a bridge still serves it. No process ids are guessed.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::store::ids::SessionId;
+use crate::store::place;
+
+/// A lock file without a session is left alone for this long: its owner may be about to lock it.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
+/// The lock of one session, held as long as this value lives. The kernel lets go of it when the
+/// process dies, however it dies.
+#[derive(Debug)]
+pub struct SessionLock {
+    path: PathBuf,
+    held: File,
+}
+
+impl SessionLock {
+    /// Creates and takes the lock. To be done before the session's row is written.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked. The session then cannot be told from a dead one: a
+    /// bridge that starts later will close its row as `crashed`.
+    pub fn create(data_dir: &Path, id: SessionId) -> io::Result<Self> {
+        let folder = place::locks(data_dir);
+        place::make_folder(&folder)?;
+        let path = lock_path(data_dir, id);
+        let file = place::private(OpenOptions::new().create(true).write(true).truncate(false)).open(&path)?;
+        // Nobody else holds it but a passing look from `is_alive`, so this does not wait.
+        file.lock()?;
+        Ok(Self { path, held: file })
+    }
+
+    /// Removes the file: for an orderly end, after the session's row is closed.
+    pub fn release(self) {
+        remove(&self.path);
+    }
+}
+
+impl Drop for SessionLock {
+    /// Lets go at once, also while a child that is just being started still shares the descriptor.
+    fn drop(&mut self) {
+        if let Err(error) = self.held.unlock() {
+            tracing::debug!(path = %self.path.display(), %error, "lock not let go");
+        }
+    }
+}
+
+/// Whether a bridge still holds the session's lock. Doubt counts as life: a living session must
+/// never be closed by another bridge.
+#[must_use]
+pub fn is_alive(data_dir: &Path, id: SessionId) -> bool {
+    match File::open(lock_path(data_dir, id)) {
+        // Shared, so that two that look at once do not take each other for the owner.
+        Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Removes the file of a session that is known to be dead.
+pub fn remove_of(data_dir: &Path, id: SessionId) {
+    remove(&lock_path(data_dir, id));
+}
+
+/// Removes files that nobody holds and that belong to no row: a bridge died between the two.
+pub fn remove_leftovers(data_dir: &Path) {
+    for entry in fs::read_dir(place::locks(data_dir)).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if is_lock && age.is_some_and(|age| age > LEFTOVER_AGE) && is_free(&path) {
+            remove(&path);
+        }
+    }
+}
+
+fn is_free(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn lock_path(data_dir: &Path, id: SessionId) -> PathBuf {
+    place::locks(data_dir).join(format!("{id}.lock"))
+}
+
+/// A file that stays behind does no harm: the next recovery removes it.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::debug!(path = %path.display(), %error, "lock file not removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_life_and_a_dropped_or_missing_one_is_death() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = SessionId::new(1);
+        assert!(!is_alive(dir.path(), id));
+        let lock = SessionLock::create(dir.path(), id).unwrap();
+        assert!(is_alive(dir.path(), id));
+        drop(lock);
+        assert!(!is_alive(dir.path(), id));
+    }
+
+    #[test]
+    fn an_orderly_end_leaves_no_file_and_leftovers_stay_while_they_are_young() {
+        let dir = tempfile::tempdir().unwrap();
+        SessionLock::create(dir.path(), SessionId::new(1)).unwrap().release();
+        drop(SessionLock::create(dir.path(), SessionId::new(2)).unwrap());
+        remove_leftovers(dir.path());
+        assert_eq!(fs::read_dir(place::locks(dir.path())).unwrap().count(), 1);
+    }
+}

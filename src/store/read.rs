@@ -1,0 +1,221 @@
+//! Questions to the record: named queries over a connection that cannot write.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, ToSql};
+
+use crate::outcome::Outcome;
+use crate::store::ids::{CallId, SessionId};
+use crate::store::migrate::{self, OpenError};
+use crate::store::place;
+use crate::store::read::answers::{EventRow, FailedCall, SessionRow, SessionTotals, ToolTotals};
+use crate::store::rows::CatalogRow;
+use crate::store::stamp::{self, HOUR_MS};
+use crate::store::totals::{COLUMNS, Ended, Histogram, Totals};
+
+pub mod answers;
+
+mod sql;
+
+/// How far a call's id may lie from its start: when the clock is set back, ids run ahead of it.
+const ID_DRIFT_MS: i64 = 60_000;
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens the record of a data folder; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of a later program.
+    pub fn open(data_dir: &Path) -> Result<Option<Self>, OpenError> {
+        let path = place::database(data_dir);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
+        conn.busy_timeout(Duration::from_secs(2)).map_err(sqlite)?;
+        migrate::refuse_newer(&conn, &path)?;
+        let made = conn.query_row(sql::IS_MADE, [], |row| row.get(0)).map_err(sqlite)?;
+        Ok(if made { Some(Self(conn)) } else { None })
+    }
+
+    /// The sums of every tool, of all time or of the calls that started at `since_ms` (Unix) or later.
+    /// Whole hours come from `call_totals`, a first hour that is only partly asked for from its rows;
+    /// when retention has removed those, that part is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn tools(&self, since_ms: Option<i64>) -> rusqlite::Result<Vec<ToolTotals>> {
+        let mut tools = BTreeMap::new();
+        let first_hour_ms = since_ms.map_or(0, |since| -(-since).div_euclid(HOUR_MS) * HOUR_MS);
+        self.add_hours(first_hour_ms, &mut tools)?;
+        if let Some(since_ms) = since_ms.filter(|&since| since < first_hour_ms) {
+            self.add_calls(since_ms, first_hour_ms, &mut tools)?;
+        }
+        let named = tools.into_iter().map(|((server, tool), totals)| ToolTotals {
+            server: Some(server).filter(|server| !server.is_empty()),
+            tool,
+            totals,
+        });
+        Ok(named.collect())
+    }
+
+    /// The sums of the sessions, of all time or of those that were active at `since_ms` (Unix) or later.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn session_totals(&self, since_ms: Option<i64>) -> rusqlite::Result<SessionTotals> {
+        let since = since_ms.map_or_else(String::new, stamp::text);
+        let (total, mean_duration_s): (i64, _) =
+            self.0.query_row(sql::SESSION_TOTALS, [&since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let open: Vec<String> = self.all(sql::SESSIONS_OPEN, &[], |row| row.get(0))?;
+        let open = open.iter().filter_map(|id| SessionId::parse(id)).collect();
+        Ok(SessionTotals { total: total.unsigned_abs(), open, mean_duration_s })
+    }
+
+    /// The newest sessions first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sessions(&self, rows_max: u32) -> rusqlite::Result<Vec<SessionRow>> {
+        self.all(sql::SESSIONS, &[&rows_max], |row| {
+            Ok(SessionRow {
+                id: row.get(0)?,
+                transport: row.get(1)?,
+                client_name: row.get(2)?,
+                client_version: row.get(3)?,
+                protocol_version: row.get(4)?,
+                pid: row.get(5)?,
+                bridge_version: row.get(6)?,
+                created_at: row.get(7)?,
+                last_active: row.get(8)?,
+                tool_calls: count(row, 9)?,
+                closed_at: row.get(10)?,
+                close_reason: row.get(11)?,
+            })
+        })
+    }
+
+    /// The newest calls that reports count as errors. Looks at the last 10,000 calls.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn failed_calls(&self, rows_max: u32) -> rusqlite::Result<Vec<FailedCall>> {
+        self.all(sql::FAILED_CALLS, &[&rows_max], |row| {
+            Ok(FailedCall {
+                started_at: row.get(0)?,
+                server: row.get(1)?,
+                tool: row.get(2)?,
+                outcome: row.get(3)?,
+                error_kind: row.get(4)?,
+                duration_us: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+            })
+        })
+    }
+
+    /// The newest events of all servers or one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn events(&self, server: Option<&str>, rows_max: u32) -> rusqlite::Result<Vec<EventRow>> {
+        self.all(sql::EVENTS, &[&server, &rows_max], |row| {
+            Ok(EventRow {
+                at: row.get(0)?,
+                server: row.get(1)?,
+                event: row.get(2)?,
+                reason: row.get(3)?,
+                pid: row.get(4)?,
+                exit_code: row.get(5)?,
+                signal: row.get(6)?,
+                elapsed_ms: row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs),
+            })
+        })
+    }
+
+    /// What servers offered when they were last asked, for those keys that are known.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn catalog(&self, keys: &[String]) -> rusqlite::Result<Vec<CatalogRow>> {
+        let mut statement = self.0.prepare(sql::CATALOG)?;
+        let mut found = Vec::new();
+        for key in keys {
+            let row = statement.query_row([key], |row| {
+                let listed_at: String = row.get(4)?;
+                Ok(CatalogRow {
+                    key: row.get(0)?,
+                    server: row.get(1)?,
+                    initialize: row.get(2)?,
+                    tools: row.get(3)?,
+                    listed_at_ms: stamp::parse(&listed_at).unwrap_or(0),
+                })
+            });
+            found.extend(row.optional()?);
+        }
+        Ok(found)
+    }
+
+    fn add_hours(&self, from_ms: i64, tools: &mut Tools) -> rusqlite::Result<()> {
+        let rows = self.all(sql::HOURS, &[&stamp::text(from_ms)], |row| {
+            let mut columns = [0; COLUMNS];
+            for (place, column) in (9..).zip(&mut columns) {
+                *column = count(row, place)?;
+            }
+            let totals = Totals {
+                last_used_ms: stamp::parse(&row.get::<_, String>(2)?).unwrap_or(0),
+                calls: count(row, 3)?,
+                errors: count(row, 4)?,
+                cancelled: count(row, 5)?,
+                duration_us: count(row, 6)?,
+                request_bytes: count(row, 7)?,
+                response_bytes: count(row, 8)?,
+                histogram: Histogram::new(columns),
+            };
+            Ok(((row.get(0)?, row.get(1)?), totals))
+        })?;
+        rows.into_iter().for_each(|(key, totals)| tools.entry(key).or_default().merge(&totals));
+        Ok(())
+    }
+
+    fn add_calls(&self, from_ms: i64, to_ms: i64, tools: &mut Tools) -> rusqlite::Result<()> {
+        let first = CallId::first_at(from_ms).number();
+        let last = CallId::first_at(to_ms + ID_DRIFT_MS).number();
+        let (from, to) = (stamp::text(from_ms), stamp::text(to_ms));
+        let calls = self.all(sql::CALLS, &[&first, &last, &from, &to], |row| {
+            let (started_at, outcome): (String, String) = (row.get(2)?, row.get(4)?);
+            let call = Ended {
+                started_at_ms: stamp::parse(&started_at).unwrap_or(0),
+                duration_us: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
+                // A word of a later program: whatever it means, it is not "ok".
+                outcome: Outcome::parse(&outcome).unwrap_or(Outcome::OutcomeUnknown),
+                request_bytes: count(row, 5)?,
+                response_bytes: count(row, 6)?,
+            };
+            Ok(((row.get(0)?, row.get(1)?), call))
+        })?;
+        calls.into_iter().for_each(|(key, call)| tools.entry(key).or_default().add(call));
+        Ok(())
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: &[&dyn ToSql],
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.0.prepare(sql)?.query_map(params, read)?.collect()
+    }
+}
+
+/// Totals by server (empty for the bridge's own tools) and tool.
+type Tools = BTreeMap<(String, String), Totals>;
+
+fn count(row: &Row<'_>, place: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(place).map(i64::unsigned_abs)
+}

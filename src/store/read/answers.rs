@@ -1,0 +1,93 @@
+//! What the record answers: one struct for each kind of question.
+
+use crate::store::ids::SessionId;
+use crate::store::totals::Totals;
+
+/// The sums of one tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolTotals {
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<String>,
+    /// The tool as its server calls it.
+    pub tool: String,
+    /// Its calls, added up.
+    pub totals: Totals,
+}
+
+/// The sums of all sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionTotals {
+    /// How many there are.
+    pub total: u64,
+    /// The ids of those that nobody closed; whether they live is [`crate::store::lock::is_alive`]'s to say.
+    pub open: Vec<SessionId>,
+    /// Mean life of those that ended, seconds; none when none has.
+    pub mean_duration_s: Option<f64>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: String,
+    /// How the client reached us.
+    pub transport: String,
+    /// What the client calls itself.
+    pub client_name: Option<String>,
+    /// The client's version.
+    pub client_version: Option<String>,
+    /// The MCP revision that was spoken.
+    pub protocol_version: Option<String>,
+    /// The process of its bridge.
+    pub pid: Option<u32>,
+    /// The version of its bridge.
+    pub bridge_version: String,
+    /// When it attached, RFC 3339.
+    pub created_at: String,
+    /// End of its newest call, RFC 3339.
+    pub last_active: String,
+    /// Calls of it that have ended.
+    pub tool_calls: u64,
+    /// When it ended, RFC 3339; none while it lives.
+    pub closed_at: Option<String>,
+    /// Why it ended.
+    pub close_reason: Option<String>,
+}
+
+/// One call that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCall {
+    /// When it came in, RFC 3339.
+    pub started_at: String,
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<String>,
+    /// The tool as its server calls it.
+    pub tool: String,
+    /// How it ended.
+    pub outcome: String,
+    /// The classified cause.
+    pub error_kind: Option<String>,
+    /// How long it took, microseconds; none if nobody knows.
+    pub duration_us: Option<u64>,
+}
+
+/// One thing that happened to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// When, RFC 3339.
+    pub at: String,
+    /// The configured server.
+    pub server: String,
+    /// What happened.
+    pub event: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The server's process.
+    pub pid: Option<u32>,
+    /// The code it left with.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// How long that took.
+    pub elapsed_ms: Option<u64>,
+}

@@ -1,0 +1,50 @@
+//! Every statement that reads for people, one const each.
+
+/// A file whose first migration is still to come holds nothing.
+pub(super) const IS_MADE: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'mcp_sessions'";
+
+pub(super) const HOURS: &str = "
+SELECT server, tool, max(last_used), sum(calls), sum(errors), sum(cancelled), sum(duration_us),
+       sum(request_bytes), sum(response_bytes),
+       sum(upto_100us), sum(upto_200us), sum(upto_500us), sum(upto_1ms), sum(upto_2ms), sum(upto_5ms),
+       sum(upto_10ms), sum(upto_20ms), sum(upto_50ms), sum(upto_100ms), sum(upto_200ms), sum(upto_500ms),
+       sum(upto_1s), sum(upto_2s), sum(upto_5s), sum(upto_10s), sum(upto_30s), sum(upto_60s), sum(over_60s)
+FROM call_totals
+WHERE hour >= ?1
+GROUP BY server, tool";
+
+/// The id bounds make it quick, the times make it exact.
+pub(super) const CALLS: &str = "
+SELECT coalesce(server, ''), tool, started_at, duration_us, outcome, request_bytes, coalesce(response_bytes, 0)
+FROM tool_calls
+WHERE id >= ?1 AND id < ?2 AND started_at >= ?3 AND started_at < ?4 AND outcome IS NOT NULL";
+
+pub(super) const SESSION_TOTALS: &str = "
+SELECT count(*), avg(unixepoch(closed_at, 'subsec') - unixepoch(created_at, 'subsec'))
+FROM mcp_sessions
+WHERE last_active >= ?1 OR closed_at IS NULL";
+
+pub(super) const SESSIONS_OPEN: &str = "SELECT id FROM mcp_sessions WHERE closed_at IS NULL ORDER BY id";
+
+pub(super) const SESSIONS: &str = "
+SELECT id, transport, client_name, client_version, protocol_version, pid, bridge_version, created_at,
+       last_active, tool_calls, closed_at, close_reason
+FROM mcp_sessions
+ORDER BY id DESC
+LIMIT ?1";
+
+pub(super) const FAILED_CALLS: &str = "
+SELECT started_at, server, tool, outcome, error_kind, duration_us
+FROM (SELECT * FROM tool_calls ORDER BY id DESC LIMIT 10000)
+WHERE outcome NOT IN ('ok', 'cancelled')
+LIMIT ?1";
+
+pub(super) const EVENTS: &str = "
+SELECT at, server, event, reason, pid, exit_code, signal, elapsed_ms
+FROM server_events
+WHERE ?1 IS NULL OR server = ?1
+ORDER BY id DESC
+LIMIT ?2";
+
+pub(super) const CATALOG: &str =
+    "SELECT key, server, initialize, tools, listed_at FROM catalog WHERE key = ?1";

@@ -1,0 +1,133 @@
+//! What the rest of the bridge tells the store: plain facts, one struct for each kind of row.
+
+use std::sync::Arc;
+
+use crate::outcome::Outcome;
+use crate::store::ids::{CallId, SessionId};
+
+/// A client attached. Its [`crate::store::lock::SessionLock`] has to exist already.
+#[derive(Debug, Clone)]
+pub struct SessionOpened {
+    /// The new session.
+    pub id: SessionId,
+    /// How the client reached us: `stdio`.
+    pub transport: &'static str,
+    /// What the client says about itself, as far as it did.
+    pub client: ClientInfo,
+    /// The process that serves it.
+    pub pid: u32,
+    /// When it attached, Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// What a client says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The MCP revision it speaks with us.
+    pub protocol_version: Option<String>,
+}
+
+/// A server started, became ready, ended, was parked, …
+#[derive(Debug, Clone, Default)]
+pub struct ServerEvent {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// The configured server.
+    pub server: Arc<str>,
+    /// What happened: `start`, `ready`, `exit`, `restart`, `parked`.
+    pub event: &'static str,
+    /// Why, in a word or a sentence.
+    pub reason: Option<String>,
+    /// The server's process.
+    pub pid: Option<u32>,
+    /// The code it left with.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// How long that took.
+    pub elapsed_ms: Option<u64>,
+}
+
+/// What a server offered when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogRow {
+    /// Hash of (command, args, names of its environment, cwd).
+    pub key: String,
+    /// Its configured name.
+    pub server: String,
+    /// Its answer to `initialize`, raw JSON.
+    pub initialize: Option<String>,
+    /// Its tools, a raw JSON array.
+    pub tools: String,
+    /// When it was asked, Unix milliseconds.
+    pub listed_at_ms: i64,
+}
+
+/// A tools/call came in.
+#[derive(Debug, Clone)]
+pub struct CallBegun {
+    /// Its id in the record.
+    pub call: CallId,
+    /// Who asked.
+    pub session: SessionId,
+    /// The JSON-RPC id as the client wrote it; the record keeps at most 1 KiB of it.
+    pub request_id: String,
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<Arc<str>>,
+    /// The tool as its server calls it.
+    pub tool: Arc<str>,
+    /// When the request came in, Unix milliseconds.
+    pub started_at_ms: i64,
+    /// Size of the request's line.
+    pub request_bytes: u64,
+}
+
+/// A tools/call ended. Carries everything, so that a quick call needs no row while it runs.
+#[derive(Debug, Clone)]
+pub struct CallFinished {
+    /// The call.
+    pub begun: CallBegun,
+    /// From request to answer, microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The classified cause of a failure ([`crate::outcome::Cause::word`]).
+    pub error_kind: Option<&'static str>,
+    /// Size of the answer's line.
+    pub response_bytes: u64,
+}
+
+/// One thing to write. A transaction writes many.
+#[derive(Debug)]
+pub(super) enum Job {
+    Opened(SessionOpened),
+    Renewed {
+        id: SessionId,
+        client: ClientInfo,
+        at_ms: i64,
+    },
+    Closed {
+        id: SessionId,
+        reason: String,
+        at_ms: i64,
+    },
+    Event(ServerEvent),
+    Catalog(CatalogRow),
+    Begun(CallBegun),
+    Finished(CallFinished),
+    #[cfg(test)]
+    Panic,
+}
+
+/// What a recovery closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The dead sessions, with what their clients call themselves.
+    pub sessions: Vec<(SessionId, Option<String>)>,
+    /// How many calls ran in them; they are `outcome_unknown` now.
+    pub calls: u64,
+}
