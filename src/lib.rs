@@ -14,3 +14,5 @@ pub mod paths;
 pub mod config;
 pub mod recovery;
 pub mod store;
+
+pub mod cli;

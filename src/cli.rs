@@ -1,0 +1,6 @@
+//! Verbs for people.
+
+pub mod sessions;
+pub mod stats;
+
+mod words;

@@ -1,0 +1,150 @@
+//! Numbers and times as people read them, and a table that fits the terminal.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use jiff::{Span, SpanRelativeTo, Timestamp};
+
+use crate::store::stamp::{self, HOUR_MS};
+
+/// The width of a screen that is none: a pipe, a file.
+const COLUMNS: u16 = 80;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A beginning in time: `24h` and `7d` before `now_ms`, or an RFC 3339 time. Gives Unix milliseconds.
+pub fn since(text: &str, now_ms: i64) -> anyhow::Result<i64> {
+    if let Some(at_ms) = stamp::parse(text) {
+        return Ok(at_ms);
+    }
+    let duration = text
+        .parse::<Span>()
+        .ok()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
+        .filter(|duration| !duration.is_negative());
+    let Some(duration) = duration else {
+        anyhow::bail!(
+            "`--since {text}` is neither a duration (90m, 24h, 7d) nor a time (2026-11-21T00:00:00Z)"
+        );
+    };
+    i64::try_from(duration.as_millis())
+        .ok()
+        .and_then(|ms| now_ms.checked_sub(ms))
+        .ok_or_else(|| anyhow::anyhow!("`--since {text}` is too long ago"))
+}
+
+/// How long ago: `now`, `5m ago`, `3h ago`, `12d ago`.
+pub fn ago(at_ms: i64, now_ms: i64) -> String {
+    match now_ms - at_ms {
+        ..1_000 => "now".into(),
+        ms @ 1_000..60_000 => format!("{}s ago", ms / 1_000),
+        ms @ 60_000..HOUR_MS => format!("{}m ago", ms / 60_000),
+        ms @ HOUR_MS..172_800_000 => format!("{}h ago", ms / HOUR_MS),
+        ms => format!("{}d ago", ms / DAY_MS),
+    }
+}
+
+/// A short span: `85µs`, `1.2ms`, `340ms`, `2.1s`, `58s`.
+pub fn micros(us: u64) -> String {
+    match us {
+        ..1_000 => format!("{us}µs"),
+        1_000..10_000 => format!("{}.{}ms", us / 1_000, us % 1_000 / 100),
+        10_000..1_000_000 => format!("{}ms", us / 1_000),
+        1_000_000..10_000_000 => format!("{}.{}s", us / 1_000_000, us % 1_000_000 / 100_000),
+        _ => format!("{}s", us / 1_000_000),
+    }
+}
+
+/// A life: `12s`, `4m 10s`, `2h 05m`, `3d 4h`.
+pub fn seconds(s: u64) -> String {
+    match s {
+        ..60 => format!("{s}s"),
+        60..3_600 => format!("{}m {:02}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h {:02}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// A count with its thousands apart: `5,000,000`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The time now, Unix milliseconds.
+pub fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// How wide a table may be.
+pub fn screen_columns() -> u16 {
+    Table::new().width().unwrap_or(COLUMNS)
+}
+
+/// Lays out rows without lines or colour; the columns that `numbers` names stand to the right.
+pub fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, columns: u16) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING).force_no_tty();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    table.set_header(header.to_vec()).add_rows(rows);
+    for &place in numbers {
+        if let Some(column) = table.column_mut(place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    table.trim_fmt()
+}
+
+/// Writes to stdout. A reader that has gone (`| head`) is no fault.
+pub fn say(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_795_232_400_000;
+
+    #[test]
+    fn a_beginning_is_a_duration_or_a_time() {
+        assert_eq!(since("24h", NOW_MS).unwrap(), NOW_MS - DAY_MS);
+        assert_eq!(since("7d", NOW_MS).unwrap(), NOW_MS - 7 * DAY_MS);
+        assert_eq!(since("90m", NOW_MS).unwrap(), NOW_MS - 90 * 60_000);
+        assert_eq!(since("2026-11-21T03:40:00Z", NOW_MS).unwrap(), NOW_MS);
+    }
+
+    #[test]
+    fn a_bad_beginning_says_what_would_be_good() {
+        for bad in ["yesterday", "24", "", "-3h", "1mo", "3h ago", "99999999999d"] {
+            let error = since(bad, NOW_MS).unwrap_err().to_string();
+            assert!(error.contains(&format!("`--since {bad}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(
+            [85, 1_250, 340_000, 2_190_000, 58_000_000].map(micros).join(" "),
+            "85µs 1.2ms 340ms 2.1s 58s"
+        );
+        assert_eq!([9, 250, 7_500, 274_000].map(seconds).join(" | "), "9s | 4m 10s | 2h 05m | 3d 4h");
+        assert_eq!([0, 999, 1_000, 5_000_000].map(count).join(" "), "0 999 1,000 5,000,000");
+        assert_eq!(
+            [0, 5_000, 300_000, 3 * HOUR_MS, 12 * DAY_MS].map(|ms| ago(NOW_MS - ms, NOW_MS)).join(", "),
+            "now, 5s ago, 5m ago, 3h ago, 12d ago"
+        );
+    }
+}
