@@ -3,16 +3,32 @@
 //! The modules in the order in which a newcomer reads them; a module imports only from lower
 //! floors (`tests/it/house.rs` holds the table).
 
-pub mod names;
-pub mod outcome;
+// The way of one call, from the client's line to its server and back.
+pub mod wire;
+
+// What a call may meet on its way.
+pub mod catalog;
+pub mod guard;
 pub mod policy;
 
-pub mod credentials;
-pub mod logging;
-pub mod paths;
-
-pub mod config;
+// What is kept of it.
 pub mod recovery;
 pub mod store;
 
+// Doors to one outside thing each.
+pub mod config;
+pub mod credentials;
+pub mod lines;
+pub mod logging;
+pub mod paths;
+pub mod pipes;
+pub mod queue;
+pub mod shutdown;
+pub mod tap;
+
+// Words.
+pub mod names;
+pub mod outcome;
+
+// What people use.
 pub mod cli;

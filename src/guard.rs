@@ -1,0 +1,110 @@
+//! The layer around every handler and every call: panic, cancel and the bridge's end become a value.
+//!
+//! Nothing escapes it, so that each request gets its one answer and its one row.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+/// Why work is called off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalledOff {
+    /// The client took its request back.
+    ByClient,
+    /// The bridge stops.
+    ByStop,
+}
+
+/// How guarded work ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Guarded<T> {
+    /// It came to its own end.
+    Done(T),
+    /// It panicked; the text is for the log alone.
+    Panicked(String),
+    /// It was called off and dropped where it stood.
+    CalledOff(CalledOff),
+}
+
+/// Does the work that `make` makes; a panic while it is made is caught too. Dropping the sender of
+/// `call_off` calls nothing off.
+pub async fn run<T, F>(make: impl FnOnce() -> F, call_off: oneshot::Receiver<CalledOff>) -> Guarded<T>
+where
+    F: Future<Output = T>,
+{
+    // Whatever the work shares with others has one owner or is behind a lock that survives a panic.
+    let work = AssertUnwindSafe(async move { make().await }).catch_unwind();
+    let called_off = async {
+        match call_off.await {
+            Ok(why) => why,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => match done {
+            Ok(value) => Guarded::Done(value),
+            Err(panic) => Guarded::Panicked(text_of(panic.as_ref())),
+        },
+        why = called_off => Guarded::CalledOff(why),
+    }
+}
+
+/// Does work that cannot wait; a panic becomes its text.
+///
+/// # Errors
+/// The panic's text.
+pub fn run_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| text_of(panic.as_ref()))
+}
+
+/// A panic's text, when it has one.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn never() -> (oneshot::Sender<CalledOff>, oneshot::Receiver<CalledOff>) {
+        oneshot::channel()
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_value_wherever_it_happens() {
+        let (_keep, call_off) = never();
+        let made: Guarded<()> = run(|| -> std::future::Ready<()> { panic!("while made") }, call_off).await;
+        assert_eq!(made, Guarded::Panicked("while made".into()));
+        let (_keep, call_off) = never();
+        let late: Guarded<()> = run(
+            || async {
+                tokio::task::yield_now().await;
+                panic!("after {}", "an await")
+            },
+            call_off,
+        )
+        .await;
+        assert_eq!(late, Guarded::Panicked("after an await".into()));
+    }
+
+    #[tokio::test]
+    async fn called_off_work_ends_where_it_stands() {
+        let (sender, call_off) = never();
+        let work = run(std::future::pending::<()>, call_off);
+        let (ended, sent) = tokio::join!(work, async { sender.send(CalledOff::ByClient) });
+        assert_eq!((ended, sent), (Guarded::CalledOff(CalledOff::ByClient), Ok(())));
+    }
+
+    #[tokio::test]
+    async fn work_that_is_done_is_done_though_its_canceller_is_gone() {
+        let (sender, call_off) = never();
+        drop(sender);
+        assert_eq!(run(|| async { 7 }, call_off).await, Guarded::Done(7));
+    }
+}

@@ -1,0 +1,214 @@
+//! Lines out of a byte source: whole ones as shared bytes, too long ones as what can be said of them.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::pipes::{CHUNK_BYTES, Source};
+
+/// How much of the head and of the tail of a too long line is kept, in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+const TAIL_BYTES: usize = 256;
+
+/// A buffer that grew beyond this for one long line is given back, in bytes.
+const KEPT_BYTES_MAX: usize = 4 * CHUNK_BYTES;
+
+/// One line of input, without its end.
+#[derive(Debug)]
+pub enum Line {
+    /// A line within the limit; blank ones are left out.
+    Whole(Bytes),
+    /// A line over the limit, of which only the ends were kept.
+    TooLong {
+        /// Its first bytes.
+        head: Vec<u8>,
+        /// Its last bytes.
+        tail: Vec<u8>,
+        /// How many bytes it had.
+        bytes: usize,
+    },
+}
+
+/// Cuts a source into lines. Half a line before the end of input is nothing.
+#[derive(Debug)]
+pub struct Lines {
+    source: Source,
+    cutter: Cutter,
+}
+
+impl Lines {
+    /// Reads lines of at most `line_bytes_max` bytes.
+    #[must_use]
+    pub fn new(source: Source, line_bytes_max: usize) -> Self {
+        Self { source, cutter: Cutter::new(line_bytes_max) }
+    }
+
+    /// Waits for more bytes; false at the end of input.
+    ///
+    /// # Errors
+    /// Any fault of the source.
+    pub async fn fill(&mut self) -> io::Result<bool> {
+        self.cutter.compact();
+        Ok(self.source.read(&mut self.cutter.buffer).await? > 0)
+    }
+
+    /// The next line that is already there.
+    pub fn next_line(&mut self) -> Option<Line> {
+        self.cutter.next_line()
+    }
+}
+
+#[derive(Debug)]
+struct Cutter {
+    buffer: Vec<u8>,
+    /// Where the next line begins in the buffer.
+    start: usize,
+    /// Up to where the buffer was searched for a line end.
+    searched: usize,
+    line_bytes_max: usize,
+    too_long: Option<Excess>,
+}
+
+#[derive(Debug, Default)]
+struct Excess {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    bytes: usize,
+}
+
+impl Cutter {
+    fn new(line_bytes_max: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, searched: 0, line_bytes_max, too_long: None }
+    }
+
+    fn next_line(&mut self) -> Option<Line> {
+        loop {
+            let rest = self.buffer.get(self.searched..)?;
+            let Some(offset) = memchr::memchr(b'\n', rest) else {
+                self.searched = self.buffer.len();
+                self.give_up_long_line();
+                return None;
+            };
+            let end = self.searched + offset;
+            let line = self.cut(end);
+            self.searched = self.start;
+            if line.is_some() {
+                return line;
+            }
+        }
+    }
+
+    /// Takes the line that ends at `end`; `None` for a blank one.
+    fn cut(&mut self, end: usize) -> Option<Line> {
+        let range = self.start..end;
+        self.start = end + 1;
+        if let Some(mut excess) = self.too_long.take() {
+            excess.add(self.buffer.get(range)?);
+            return Some(excess.into_line());
+        }
+        if range.len() > self.line_bytes_max {
+            let mut excess = Excess::default();
+            excess.add(self.buffer.get(range)?);
+            return Some(excess.into_line());
+        }
+        let whole = range.start == 0 && self.start == self.buffer.len() && self.buffer.len() > CHUNK_BYTES;
+        let line = if whole {
+            // A large line that fills the buffer leaves with it.
+            self.start = 0;
+            Bytes::from(std::mem::take(&mut self.buffer)).slice(range)
+        } else {
+            Bytes::copy_from_slice(self.buffer.get(range)?)
+        };
+        let line = trim(&line);
+        (!line.is_empty()).then_some(Line::Whole(line))
+    }
+
+    /// Keeps only the ends of a line that is over the limit and goes on.
+    fn give_up_long_line(&mut self) {
+        let waiting = self.buffer.len() - self.start;
+        if self.too_long.is_none() && waiting <= self.line_bytes_max {
+            return;
+        }
+        let excess = self.too_long.get_or_insert_default();
+        excess.add(self.buffer.get(self.start..).unwrap_or_default());
+        self.buffer.clear();
+        self.start = 0;
+        self.searched = 0;
+    }
+
+    /// Moves half a line to the buffer's front and gives a large empty buffer back.
+    fn compact(&mut self) {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            if self.buffer.capacity() > KEPT_BYTES_MAX {
+                self.buffer = Vec::new();
+            }
+        } else if self.start > 0 {
+            self.buffer.drain(..self.start);
+        }
+        self.searched -= self.start;
+        self.start = 0;
+    }
+}
+
+impl Excess {
+    fn add(&mut self, bytes: &[u8]) {
+        let for_head = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(bytes.get(..for_head).unwrap_or_default());
+        self.tail.extend_from_slice(bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default());
+        let beyond = self.tail.len().saturating_sub(TAIL_BYTES);
+        self.tail.drain(..beyond);
+        self.bytes += bytes.len();
+    }
+
+    fn into_line(self) -> Line {
+        Line::TooLong { head: self.head, tail: self.tail, bytes: self.bytes }
+    }
+}
+
+/// The line without white space around it, which JSON allows and a CRLF leaves.
+fn trim(line: &Bytes) -> Bytes {
+    let trimmed = line.trim_ascii();
+    if trimmed.len() == line.len() { line.clone() } else { line.slice_ref(trimmed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds the input in chunks and shows each line, or the size of a too long one.
+    fn lines(input: &[u8], chunk: usize, line_bytes_max: usize) -> Vec<String> {
+        let mut cutter = Cutter::new(line_bytes_max);
+        let mut seen = Vec::new();
+        for part in input.chunks(chunk) {
+            cutter.compact();
+            cutter.buffer.extend_from_slice(part);
+            while let Some(line) = cutter.next_line() {
+                seen.push(match line {
+                    Line::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                    Line::TooLong { bytes, head, tail } => {
+                        format!("{bytes} {} {}", head.len(), String::from_utf8_lossy(&tail))
+                    }
+                });
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn lines_are_the_same_however_the_bytes_arrive() {
+        let input = b"{\"a\":1}\r\n\n  \n{\"b\":2}\n0123456789abc\n{\"c\":3}\nhalf";
+        let expected = ["{\"a\":1}", "{\"b\":2}", "13 13 0123456789abc", "{\"c\":3}"];
+        for chunk in 1..=input.len() {
+            assert_eq!(lines(input, chunk, 10), expected, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_large_line_passes_whole() {
+        let mut input = vec![b'x'; 3 * CHUNK_BYTES];
+        input.extend_from_slice(b"\nshort\n");
+        let seen = lines(&input, CHUNK_BYTES, 1 << 24);
+        assert_eq!(seen.iter().map(String::len).collect::<Vec<_>>(), [3 * CHUNK_BYTES, 5]);
+    }
+}

@@ -1,0 +1,191 @@
+//! Ends that never block, on Unix: pipes of our own, pipes opened anew, and sockets.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+
+use bytes::Bytes;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+
+use super::{CHUNK_BYTES, consume};
+
+/// Pieces in one system call: far below every platform's `IOV_MAX`.
+const PIECES_MAX: usize = 64;
+
+/// One descriptor, known to the runtime's reactor.
+#[derive(Debug)]
+pub struct Ready {
+    fd: AsyncFd<OwnedFd>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `O_NONBLOCK` is set, on an open file that is ours alone.
+    NonBlocking,
+    /// Each call says `MSG_DONTWAIT`.
+    Socket,
+}
+
+/// Moves the protocol's descriptors out of everybody's way: stdin and stdout get new numbers, 0 reads
+/// nothing, and 1 is a second stderr.
+pub fn take_descriptors() -> io::Result<(OwnedFd, OwnedFd)> {
+    let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    if rustix::stdio::dup2_stdout(rustix::stdio::stderr()).is_err() {
+        // Somebody started us with stderr closed.
+        rustix::stdio::dup2_stdout(&null)?;
+    }
+    Ok((stdin, stdout))
+}
+
+impl Ready {
+    /// The client's end that we read, when it can be read without blocking anybody else.
+    pub fn reader(fd: &OwnedFd) -> Option<Self> {
+        Self::shared(fd, OFlags::RDONLY, Interest::READABLE)
+    }
+
+    /// The client's end that we write.
+    pub fn writer(fd: &OwnedFd) -> Option<Self> {
+        Self::shared(fd, OFlags::WRONLY, Interest::WRITABLE.add(ERRORS))
+    }
+
+    /// A pipe whose other end a server holds: the open file is ours alone.
+    pub fn own_pipe(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Self { fd: register(fd, Interest::READABLE.add(Interest::WRITABLE))?, kind: Kind::NonBlocking })
+    }
+
+    fn shared(fd: &OwnedFd, access: OFlags, interest: Interest) -> Option<Self> {
+        let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
+            FileType::Socket => (fd.try_clone().ok()?, Kind::Socket),
+            FileType::Fifo => (reopen(fd, access)?, Kind::NonBlocking),
+            _ => return None,
+        };
+        let fd = register(fd, interest).ok()?;
+        Some(Self { fd, kind })
+    }
+
+    pub async fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        // A long line doubles its room, so that it is copied once on average.
+        into.reserve(CHUNK_BYTES.max(into.len()));
+        loop {
+            let mut guard = self.fd.readable().await?;
+            let room = into.capacity() - into.len();
+            match self.read_now(into) {
+                Ok(count) => {
+                    // A short read emptied the pipe; the next bytes will wake us again.
+                    if count < room {
+                        guard.clear_ready();
+                    }
+                    return Ok(count);
+                }
+                Err(error) => wait_or_fail(&mut guard, error)?,
+            }
+        }
+    }
+
+    fn read_now(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        let buffer = rustix::buffer::spare_capacity(into);
+        match self.kind {
+            Kind::NonBlocking => Ok(rustix::io::read(self.fd.get_ref(), buffer)?),
+            Kind::Socket => Ok(rustix::net::recv(self.fd.get_ref(), buffer, RecvFlags::DONTWAIT)?.0),
+        }
+    }
+
+    pub async fn write_some(&self, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        loop {
+            let mut guard = self.fd.writable().await?;
+            match self.write_now(pieces) {
+                Ok(count) => {
+                    consume(pieces, count);
+                    return Ok(());
+                }
+                Err(error) => wait_or_fail(&mut guard, error)?,
+            }
+        }
+    }
+
+    fn write_now(&self, pieces: &VecDeque<Bytes>) -> io::Result<usize> {
+        let slices: Vec<IoSlice<'_>> =
+            pieces.iter().take(PIECES_MAX).map(|piece| IoSlice::new(piece)).collect();
+        match self.kind {
+            Kind::NonBlocking => Ok(rustix::io::writev(self.fd.get_ref(), &slices)?),
+            Kind::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                Ok(rustix::net::sendmsg(
+                    self.fd.get_ref(),
+                    &slices,
+                    &mut SendAncillaryBuffer::default(),
+                    flags,
+                )?)
+            }
+        }
+    }
+
+    pub async fn hung_up(&self) {
+        loop {
+            let Ok(mut guard) = self.fd.ready(ERRORS).await else { return };
+            let ready = guard.ready();
+            if ready.is_write_closed() || ready.is_read_closed() || is_error(ready) {
+                return;
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "the reactor needs the promise that the descriptor stays the same")]
+fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open until it is dropped, always names the same open file, and is moved
+    // into the `AsyncFd`, which hands out only references to it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
+
+/// A pipe whose reader went away shows an error on the writer's side; only Linux tells that apart.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ERRORS: Interest = Interest::ERROR;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const ERRORS: Interest = Interest::WRITABLE;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_error(ready: tokio::io::Ready) -> bool {
+    ready.is_error()
+}
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_error(_: tokio::io::Ready) -> bool {
+    false
+}
+
+fn wait_or_fail(guard: &mut AsyncFdReadyGuard<'_, OwnedFd>, error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            guard.clear_ready();
+            Ok(())
+        }
+        io::ErrorKind::Interrupted => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Opens the same pipe a second time, as an open file of our own.
+#[cfg(target_os = "linux")]
+fn reopen(fd: &OwnedFd, access: OFlags) -> Option<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    rustix::fs::open(path, access | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Elsewhere a second open of `/dev/fd/N` shares its flags with the first: the thread has to do.
+#[cfg(not(target_os = "linux"))]
+fn reopen(_: &OwnedFd, _: OFlags) -> Option<OwnedFd> {
+    None
+}

@@ -1,0 +1,193 @@
+//! The few members of params and results that the bridge itself looks at.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// What the bridge reads of the params of a `tools/call`.
+#[derive(Debug, Deserialize)]
+pub struct CallParams<'a> {
+    /// The tool's name, still as JSON text.
+    #[serde(borrow, default)]
+    pub name: Option<&'a RawValue>,
+    /// The request's metadata, still as JSON text.
+    #[serde(borrow, default, rename = "_meta")]
+    pub meta: Option<&'a RawValue>,
+}
+
+impl<'a> CallParams<'a> {
+    /// Reads the params of a request; `None` when they are not an object.
+    #[must_use]
+    pub fn parse(params: &'a RawValue) -> Option<Self> {
+        object(params)
+    }
+}
+
+/// What the bridge reads of a request's `_meta` (specification 2026-07-28, "Request metadata").
+#[derive(Debug, Default, Deserialize)]
+pub struct Meta<'a> {
+    /// The revision that the request is written in; its presence makes the request a modern one.
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub protocol_version: Option<&'a RawValue>,
+    /// What the client can do; a modern request has to say it.
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub client_capabilities: Option<&'a RawValue>,
+    /// Who the client is.
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
+    pub client_info: Option<&'a RawValue>,
+    /// The least severe log message that this request wants to hear of.
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/logLevel")]
+    pub log_level: Option<&'a RawValue>,
+    /// The token that progress of this request carries.
+    #[serde(borrow, default, rename = "progressToken")]
+    pub progress_token: Option<&'a RawValue>,
+}
+
+impl<'a> Meta<'a> {
+    /// Reads the `_meta` of a request's params; empty when there is none.
+    #[must_use]
+    pub fn of(params: Option<&'a RawValue>) -> Self {
+        params.and_then(CallParams::parse).and_then(|params| params.meta).and_then(object).unwrap_or_default()
+    }
+}
+
+/// The progress token of a `notifications/progress`, in JSON.
+#[must_use]
+pub fn progress_token(params: Option<&RawValue>) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Progress<'a> {
+        #[serde(borrow, rename = "progressToken")]
+        token: &'a RawValue,
+    }
+    object::<Progress<'_>>(params?).map(|progress| progress.token.get())
+}
+
+/// Reads an object; an array, which a derived struct would take for its members in order, is none.
+#[must_use]
+pub fn object<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    value.get().starts_with('{').then(|| serde_json::from_str(value.get()).ok()).flatten()
+}
+
+/// What stands out in a result. It is found while the line is scanned anyway, so that a result of
+/// many megabytes is read once.
+#[derive(Debug, Default)]
+pub struct ResultPeek<'a> {
+    /// Whether it says `isError: true`.
+    pub is_error: bool,
+    /// Whether it carries a `resultType`, as every result of a modern server does.
+    pub has_result_type: bool,
+    /// Whether it is an object with no member at all.
+    pub is_empty: bool,
+    /// Its metadata, still as JSON text.
+    pub meta: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ResultPeek<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PeekVisitor)
+    }
+}
+
+struct PeekVisitor;
+
+impl<'de> Visitor<'de> for PeekVisitor {
+    type Value = ResultPeek<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut peek = ResultPeek { is_empty: true, ..ResultPeek::default() };
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            peek.is_empty = false;
+            match key.0.as_ref() {
+                "isError" => peek.is_error = map.next_value::<&RawValue>()?.get() == "true",
+                "_meta" => peek.meta = Some(map.next_value()?),
+                "resultType" => {
+                    peek.has_result_type = true;
+                    map.next_value::<IgnoredAny>()?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(peek)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(ResultPeek::default())
+    }
+}
+
+/// A member's key: borrowed where it was written without escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(result: &str, is_error: bool, has_result_type: bool) {
+        let peek: ResultPeek<'_> = serde_json::from_str(result).unwrap();
+        assert_eq!((peek.is_error, peek.has_result_type), (is_error, has_result_type), "{result}");
+    }
+
+    #[test]
+    fn a_result_shows_its_flags_whatever_its_form() {
+        check(r#"{"content":[],"isError":true}"#, true, false);
+        check(r#"{"resultType":"complete","isError":false}"#, false, true);
+        check(r#"{"nested":{"isError":true}}"#, false, false);
+        check(r#"{"is\u0045rror":true}"#, true, false);
+        check(r#"{"isError":"true"}"#, false, false);
+        for other in ["[1,{}]", "1", "-1", "1e400000", "\"x\"", "true"] {
+            if let Ok(peek) = serde_json::from_str::<ResultPeek<'_>>(other) {
+                assert!(!peek.is_error);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_of_any_size_inside_a_result_is_fine() {
+        check(r#"{"n":1180591620717411303424,"e":1e999999,"isError":true}"#, true, false);
+    }
+
+    #[test]
+    fn the_metadata_of_a_request_is_found_under_its_long_names() {
+        let params = r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":7}}"#;
+        let raw: &RawValue = serde_json::from_str(params).unwrap();
+        let meta = Meta::of(Some(raw));
+        assert_eq!(meta.protocol_version.map(RawValue::get), Some("\"2026-07-28\""));
+        assert_eq!(meta.progress_token.map(RawValue::get), Some("7"));
+    }
+}

@@ -1,0 +1,138 @@
+//! The id of a request whose line is broken, so that its sender gets an answer and does not wait.
+
+/// How much of a broken line is looked at, in bytes.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Finds the value of the top-level member `id` in the head of a line that is too long, not UTF-8 or
+/// not JSON, when it is a string or a number and stands before the break (protocol.md, "Lines that
+/// are not well formed").
+#[must_use]
+pub fn id_in_head(line: &[u8]) -> Option<String> {
+    let head = line.get(..line.len().min(HEAD_BYTES_MAX))?;
+    let mut scan = Scan { bytes: head, at: 0 };
+    scan.skip_space();
+    scan.expect(b'{')?;
+    loop {
+        scan.skip_space();
+        let key = scan.string()?;
+        scan.skip_space();
+        scan.expect(b':')?;
+        scan.skip_space();
+        if key == b"\"id\"" {
+            return scan.scalar();
+        }
+        scan.skip_value()?;
+        scan.skip_space();
+        scan.expect(b',')?;
+    }
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    /// A string with its quotes; the position is behind it.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        self.expect(b'"')?;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return self.bytes.get(start..self.at);
+                }
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// A string or a number as JSON text.
+    fn scalar(&mut self) -> Option<String> {
+        let raw = if self.peek()? == b'"' {
+            self.string()?
+        } else {
+            let start = self.at;
+            while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+                self.at += 1;
+            }
+            // A number that runs into the end of the head may go on behind it.
+            self.peek()?;
+            self.bytes.get(start..self.at)?
+        };
+        let text = std::str::from_utf8(raw).ok()?;
+        let valid = text.starts_with('"') || text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        (valid && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()).then(|| text.to_owned())
+    }
+
+    /// Any value, by counting brackets outside strings.
+    fn skip_value(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' if depth == 0 => return Some(()),
+                b'}' | b']' => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' if depth == 0 => return Some(()),
+                _ => self.at += 1,
+            }
+            if depth == 0 && self.peek().is_some_and(|byte| byte == b',' || byte == b'}') {
+                return Some(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &[u8], expected: Option<&str>) {
+        assert_eq!(id_in_head(line).as_deref(), expected, "{}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn the_id_before_the_break_is_found() {
+        check(br#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":tru"#, Some("7"));
+        check(br#"{"id" : "a\"b" , oops"#, Some(r#""a\"b""#));
+        check(b"{\"params\":{\"id\":1,\"t\":\"\xff\"},\"id\":-1.5e3}", Some("-1.5e3"));
+        check(br#"{"params":[[{"id":1}]],"id":2^70}"#, Some("2"));
+    }
+
+    #[test]
+    fn without_an_id_in_front_there_is_none() {
+        check(br#"{"method":"x"}"#, None);
+        check(br#"{"id":null,"method":"#, None);
+        check(br#"{"id":{},"method":"#, None);
+        check(br#"{"id":12"#, None);
+        check(b"hello", None);
+        check(b"", None);
+        check(br#"[{"id":1}]"#, None);
+    }
+}
