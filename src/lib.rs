@@ -4,6 +4,7 @@
 //! floors (`tests/it/house.rs` holds the table).
 
 // The way of one call, from the client's line to its server and back.
+pub mod downstream;
 pub mod wire;
 
 // What a call may meet on its way.

@@ -1,0 +1,290 @@
+//! Servers, as the rest of the house sees them: a [`Link`] to ask through, and its state to read.
+
+pub mod connection;
+pub mod handshake;
+pub mod keeper;
+pub mod listing;
+pub mod process;
+pub mod relay;
+pub mod stderr;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::downstream::connection::Connection;
+use crate::downstream::listing::Listing;
+use crate::names::ServerName;
+use crate::outcome::Cause;
+
+/// Lines of stderr that an error quotes.
+const STDERR_LINES_QUOTED: usize = 8;
+
+/// How a connection to a server ended, or why it did not come about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The classified reason.
+    pub cause: Cause,
+    /// What happened, as the end of a sentence that begins with the server's name.
+    pub what: String,
+    /// The exit code of its process.
+    pub exit_code: Option<i32>,
+    /// The signal that ended its process.
+    pub signal: Option<i32>,
+    /// The last lines of its stderr, cleaned.
+    pub stderr: Vec<String>,
+}
+
+impl Ending {
+    /// An ending of which only the reason is known.
+    #[must_use]
+    pub fn of(cause: Cause, what: impl Into<String>) -> Self {
+        Self { cause, what: what.into(), exit_code: None, signal: None, stderr: Vec::new() }
+    }
+
+    /// An ending of which nothing is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::of(Cause::Crashed, "ended without a trace")
+    }
+
+    /// Adds what the server wrote to its stderr last.
+    #[must_use]
+    pub fn with_stderr(mut self, lines: Vec<String>) -> Self {
+        let skip = lines.len().saturating_sub(STDERR_LINES_QUOTED);
+        self.stderr = lines.into_iter().skip(skip).collect();
+        self
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// What a server is doing. It is read, never asked for.
+#[derive(Debug, Clone)]
+pub enum LinkState {
+    /// No process; the next request starts one.
+    Stopped,
+    /// A process was started; its handshake or its first list is under way.
+    Starting,
+    /// The handshake is done and the first list has arrived.
+    Ready(Arc<Connection>),
+    /// It ended, and is not started again before the time.
+    Resting {
+        /// Not before this.
+        until: Instant,
+        /// How it ended.
+        because: Arc<Ending>,
+    },
+    /// It failed too often, or in a way that repeats: requests are refused until the time.
+    Parked {
+        /// Not before this.
+        until: Instant,
+        /// How it ended last.
+        because: Arc<Ending>,
+    },
+}
+
+impl LinkState {
+    /// The state's word in status and log.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Ready(_) => "ready",
+            Self::Resting { .. } => "resting",
+            Self::Parked { .. } => "parked",
+        }
+    }
+}
+
+/// A server's state and what is known beside it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// What it is doing.
+    pub state: LinkState,
+    /// Since when, by the wall clock.
+    pub since: SystemTime,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// How often a process was started.
+    pub starts: u64,
+    /// How often a start failed.
+    pub failed_starts: u64,
+    /// How it ended last.
+    pub last_ending: Option<Arc<Ending>>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            state: LinkState::Stopped,
+            since: SystemTime::now(),
+            pid: None,
+            starts: 0,
+            failed_starts: 0,
+            last_ending: None,
+        }
+    }
+}
+
+/// What happened to a server, for the record.
+#[derive(Debug, Clone)]
+pub enum Happened {
+    /// Its process was started.
+    Started {
+        /// The process.
+        pid: u32,
+        /// Whether it ran before, in this life of the bridge.
+        again: bool,
+    },
+    /// Handshake and first list are done.
+    Ready {
+        /// The process.
+        pid: u32,
+        /// Time since its start.
+        took: Duration,
+    },
+    /// It ended on its own, or its start failed.
+    Ended {
+        /// The process, when one was started.
+        pid: Option<u32>,
+        /// How it ended.
+        ending: Arc<Ending>,
+        /// Time since its start.
+        after: Duration,
+    },
+    /// The bridge ended it.
+    Stopped {
+        /// The process.
+        pid: u32,
+    },
+    /// It is not started again for a while.
+    Parked {
+        /// For how long.
+        pause: Duration,
+        /// How it ended last.
+        ending: Arc<Ending>,
+    },
+}
+
+/// Hears of every server's life; the record and the catalog listen.
+pub trait Watcher: Send + Sync {
+    /// Something happened to a server. Must not block.
+    fn happened(&self, server: &ServerName, event: Happened);
+
+    /// A server's list of tools arrived whole. Must not block.
+    fn listed(&self, server: &ServerName, listing: Listing);
+}
+
+/// What a server's keeper can be told.
+#[derive(Debug)]
+pub enum Order {
+    /// Somebody waits for the server.
+    Wake,
+}
+
+/// Why no connection could be had.
+#[derive(Debug, Clone)]
+pub struct NotReady {
+    /// How the server ended, or what keeps it from being ready.
+    pub ending: Arc<Ending>,
+    /// When it is worth trying again.
+    pub retry_after: Option<Duration>,
+}
+
+/// A cheap handle to one server.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Its name.
+    pub name: ServerName,
+    /// The longest a call may take, once it is sent.
+    pub call_timeout: Duration,
+    /// The longest from its start to its first list.
+    pub start_timeout: Duration,
+    status: watch::Receiver<Status>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Link {
+    /// What is known of the server now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Asks for a start, if the server is not there. Returns at once.
+    pub fn wake(&self) {
+        // A full queue holds a wake-up already; a closed one belongs to a bridge that stops.
+        let _ = self.orders.try_send(Order::Wake);
+    }
+
+    /// The connection, when the server is ready at this moment.
+    #[must_use]
+    pub fn at_once(&self) -> Option<Arc<Connection>> {
+        match &self.status.borrow().state {
+            LinkState::Ready(connection) if !connection.has_ended() => Some(Arc::clone(connection)),
+            _ => None,
+        }
+    }
+
+    /// Waits for the server, starting it when it is not there. It is given one start: when that fails,
+    /// so does this.
+    ///
+    /// # Errors
+    /// When the start fails, the server is parked, or twice its start timeout has passed.
+    pub async fn ready(&self) -> Result<Arc<Connection>, NotReady> {
+        let patience = self.start_timeout.saturating_mul(2);
+        tokio::time::timeout(patience, self.wait_ready()).await.unwrap_or_else(|_| {
+            let what = format!("did not become ready within {} s", patience.as_secs());
+            Err(NotReady { ending: Arc::new(Ending::of(Cause::TooSlow, what)), retry_after: None })
+        })
+    }
+
+    async fn wait_ready(&self) -> Result<Arc<Connection>, NotReady> {
+        let mut status = self.status.clone();
+        let failed_before = status.borrow().failed_starts;
+        loop {
+            let now = status.borrow_and_update().clone();
+            match &now.state {
+                LinkState::Ready(connection) if !connection.has_ended() => return Ok(Arc::clone(connection)),
+                LinkState::Parked { until, because } if *until > Instant::now() => {
+                    return Err(NotReady {
+                        ending: Arc::clone(because),
+                        retry_after: Some(until.saturating_duration_since(Instant::now())),
+                    });
+                }
+                LinkState::Resting { until, because } if now.failed_starts > failed_before => {
+                    return Err(NotReady {
+                        ending: Arc::clone(because),
+                        retry_after: Some(until.saturating_duration_since(Instant::now())),
+                    });
+                }
+                _ => {}
+            }
+            self.wake();
+            if status.changed().await.is_err() {
+                let ending = Ending::of(Cause::BridgeStopped, "is not there: the bridge is stopping");
+                return Err(NotReady { ending: Arc::new(ending), retry_after: None });
+            }
+        }
+    }
+}
+
+/// The two ends of a link: the handle, and what its keeper holds.
+#[must_use]
+pub fn link(
+    name: ServerName,
+    call_timeout: Duration,
+    start_timeout: Duration,
+) -> (Link, watch::Sender<Status>, mpsc::Receiver<Order>) {
+    let (sender, status) = watch::channel(Status::default());
+    let (orders, receiver) = mpsc::channel(16);
+    (Link { name, call_timeout, start_timeout, status, orders }, sender, receiver)
+}

@@ -1,0 +1,432 @@
+//! One task a server: it alone starts, attends and ends the server's process.
+//!
+//! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::server::Server;
+use crate::downstream::connection::{Connection, Heard, write_out};
+use crate::downstream::handshake::{Greeted, greet};
+use crate::downstream::listing::list_tools;
+use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
+use crate::downstream::relay::Relay;
+use crate::downstream::stderr::{CappedLog, Tail, drain};
+use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
+use crate::lines::{Line, Lines};
+use crate::outcome::Cause;
+use crate::pipes;
+use crate::policy::{Limits, Nature, Policy, Verdict};
+
+/// After a process ended, what it wrote last has this long to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// After a server closed its output, its process has this long to end by itself.
+const EXIT_GRACE: Duration = Duration::from_millis(300);
+
+/// What a keeper needs to know, beside its server.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The runtime on which lines are read and written.
+    pub lines: Handle,
+    /// Who hears what the server says unasked.
+    pub relay: Arc<dyn Relay>,
+    /// Who hears of its life.
+    pub watcher: Arc<dyn Watcher>,
+    /// Where its stderr goes.
+    pub log_file: PathBuf,
+    /// How large that file may become, in bytes.
+    pub log_bytes_max: u64,
+    /// The longest line it may write, in bytes.
+    pub line_bytes_max: usize,
+    /// When it may be started again.
+    pub limits: Limits,
+}
+
+/// The owner of one server.
+pub struct Keeper {
+    server: Server,
+    around: Surroundings,
+    status: watch::Sender<Status>,
+    orders: mpsc::Receiver<Order>,
+    policy: Policy,
+    born: Instant,
+}
+
+/// A server that is being started or attended.
+struct Running {
+    process: Process,
+    connection: Arc<Connection>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    drain: JoinHandle<()>,
+    tail: Tail,
+    relist: Arc<Notify>,
+    started: Instant,
+}
+
+/// Why an attendance ended.
+enum Left {
+    /// The server ended, or has to.
+    Ended(Cause, String, Option<ExitStatus>),
+    /// The bridge stops.
+    Told,
+}
+
+impl Keeper {
+    /// A keeper that has not started anything yet.
+    #[must_use]
+    pub fn new(
+        server: Server,
+        around: Surroundings,
+        status: watch::Sender<Status>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        let policy = Policy::new(around.limits.clone());
+        Self { server, around, status, orders, policy, born: Instant::now() }
+    }
+
+    /// Keeps the server until `stop` completes; no process of it is left then.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = self.rest() => {}
+                () = told(&mut stop) => return,
+            }
+            self.live(&mut stop).await;
+            if *stop.borrow() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a start is allowed and somebody wants it.
+    async fn rest(&mut self) {
+        let mut wanted = false;
+        loop {
+            let wait = self.policy.wait(self.born.elapsed());
+            if wanted && wait.is_zero() {
+                return;
+            }
+            let parked = matches!(self.status.borrow().state, LinkState::Parked { .. });
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    // While parked, a request is refused at once and waits for nothing.
+                    Some(Order::Wake) => wanted = !parked || wait.is_zero(),
+                    None => std::future::pending().await,
+                },
+                () = tokio::time::sleep(wait), if wanted => {}
+            }
+        }
+    }
+
+    /// One life of the server, from its start to its end.
+    async fn live(&mut self, stop: &mut watch::Receiver<bool>) {
+        self.change(LinkState::Starting, None, |status| status.starts += 1);
+        let started = Instant::now();
+        let mut running = match self.start() {
+            Ok(running) => running,
+            Err(error) => return self.failed(Ending::of(error.cause, error.to_string()), None, started),
+        };
+        let pid = running.process.pid;
+        let again = self.status.borrow().starts > 1;
+        self.change(LinkState::Starting, Some(pid), |_| {});
+        self.tell(Happened::Started { pid, again });
+        let left = tokio::select! {
+            ready = self.make_ready(&mut running) => match ready {
+                Ok(greeted) => {
+                    self.is_ready(&running);
+                    let left = tokio::select! {
+                        left = self.attend(&mut running) => left,
+                        () = told(stop) => Left::Told,
+                    };
+                    drop(greeted);
+                    left
+                }
+                Err((cause, what, status)) => Left::Ended(cause, what, status),
+            },
+            () = told(stop) => Left::Told,
+        };
+        self.leave(running, left).await;
+    }
+
+    fn start(&self) -> Result<Running, NotStarted> {
+        let launch = self.launch()?;
+        let (process, Pipes { stdin, stdout, stderr }) = process::start(&launch)?;
+        let relist = Arc::new(Notify::new());
+        let relay = Arc::new(KeeperRelay { to: Arc::clone(&self.around.relay), relist: Arc::clone(&relist) });
+        let connection = Connection::new(self.server.name.shared(), relay);
+        let tail = Tail::default();
+        let log = CappedLog::new(self.around.log_file.clone(), self.around.log_bytes_max);
+        let drain = tokio::spawn(drain(stderr, tail.clone(), log));
+        let writer = {
+            let connection = Arc::clone(&connection);
+            self.around.lines.spawn(async move {
+                let written = match pipes::to_server(stdin) {
+                    Ok(sink) => write_out(&connection, sink).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = written {
+                    tracing::debug!(%error, "server does not read any more");
+                }
+            })
+        };
+        let line_bytes_max = self.around.line_bytes_max;
+        let reader = {
+            let (connection, tail) = (Arc::clone(&connection), tail.clone());
+            self.around.lines.spawn(async move {
+                let read = match pipes::from_server(stdout) {
+                    Ok(source) => read_in(&connection, Lines::new(source, line_bytes_max), &tail).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = read {
+                    tracing::warn!(%error, "server output cannot be read");
+                }
+            })
+        };
+        Ok(Running { process, connection, reader, writer, drain, tail, relist, started: Instant::now() })
+    }
+
+    /// Resolves every reference, as late as can be; the values are nowhere kept.
+    fn launch(&self) -> Result<Launch, NotStarted> {
+        let missing = |error: crate::credentials::MissingVariable| NotStarted {
+            cause: Cause::NotFound,
+            what: error.to_string(),
+        };
+        let lookup = |name: &str| std::env::var(name).ok();
+        let args = self.server.args.iter().map(|arg| arg.resolve(lookup)).collect::<Result<_, _>>();
+        let env = self.server.env.iter().map(|(name, value)| Ok((name.clone(), value.resolve(lookup)?)));
+        Ok(Launch {
+            command: self.server.command.clone(),
+            args: args.map_err(missing)?,
+            env: env.collect::<Result<_, _>>().map_err(missing)?,
+            cwd: self.server.cwd.clone(),
+        })
+    }
+
+    /// Handshake and first list, as long as the process lives and the start timeout allows.
+    async fn make_ready(
+        &self,
+        running: &mut Running,
+    ) -> Result<Greeted, (Cause, String, Option<ExitStatus>)> {
+        let Running { process, connection, reader, .. } = running;
+        let greeted = async {
+            let greeted = greet(connection).await.map_err(|what| (Cause::ProtocolGarbage, what))?;
+            if greeted.has_tools {
+                self.list(connection).await;
+            }
+            Ok::<_, (Cause, String)>(greeted)
+        };
+        let timeout = self.server.start_timeout;
+        tokio::select! {
+            // What it said last before it ended says more than that it ended.
+            biased;
+            greeted = greeted => greeted.map_err(|(cause, what)| {
+                (cause, format!("answered the handshake with something else: {what}"), None)
+            }),
+            status = process.wait() => {
+                Err((Cause::ExitedBeforeReady, "ended before it was ready".to_owned(), status))
+            }
+            _ = reader => {
+                let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
+                Err((Cause::ExitedBeforeReady, "closed its output before it was ready".to_owned(), status))
+            }
+            () = tokio::time::sleep(timeout) => {
+                Err((Cause::TooSlow, format!("was not ready after {} s", timeout.as_secs()), None))
+            }
+        }
+    }
+
+    fn is_ready(&mut self, running: &Running) {
+        self.policy.ready(self.born.elapsed());
+        let pid = running.process.pid;
+        self.tell(Happened::Ready { pid, took: running.started.elapsed() });
+        self.change(LinkState::Ready(Arc::clone(&running.connection)), Some(pid), |_| {});
+    }
+
+    /// Stays with a ready server until it ends.
+    async fn attend(&mut self, running: &mut Running) -> Left {
+        loop {
+            tokio::select! {
+                status = running.process.wait() => {
+                    return Left::Ended(Cause::Crashed, String::new(), status);
+                }
+                reader = &mut running.reader => {
+                    let status = tokio::time::timeout(EXIT_GRACE, running.process.wait()).await.ok().flatten();
+                    let what = match (reader.is_err(), status) {
+                        (true, _) => "could not be read: a fault of the bridge",
+                        (false, None) => "closed its output",
+                        (false, Some(_)) => "",
+                    };
+                    return Left::Ended(Cause::Crashed, what.to_owned(), status);
+                }
+                () = running.relist.notified() => self.list(&running.connection).await,
+                // Wake-ups of requests that came in the moment before it was ready.
+                Some(_) = self.orders.recv() => {}
+            }
+        }
+    }
+
+    /// Asks for the tools. A list that fails leaves the one that is known as it is.
+    async fn list(&self, connection: &Arc<Connection>) {
+        match tokio::time::timeout(self.server.start_timeout, list_tools(connection)).await {
+            Ok(Ok(listing)) => self.around.watcher.listed(&self.server.name, listing),
+            Ok(Err(error)) => tracing::warn!(server = %self.server.name, %error, "tools not listed"),
+            Err(_) => tracing::warn!(server = %self.server.name, "tools not listed in time"),
+        }
+    }
+
+    /// Ends what is left of a life, and tells everybody who waits.
+    async fn leave(&mut self, running: Running, left: Left) {
+        let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
+        let pid = process.pid;
+        let told = matches!(left, Left::Told);
+        if told {
+            // Nobody may start a call on it any more, and its input is closed by the writer's end.
+            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
+        } else if !reader.is_finished() {
+            // A process that ended may have answered last; its output is read to the end.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
+        }
+        writer.abort();
+        let last = process.stop().await;
+        reader.abort();
+        let _ = tokio::time::timeout(LAST_WORDS, drain).await;
+        match left {
+            Left::Told => {
+                self.tell(Happened::Stopped { pid });
+                self.change(LinkState::Stopped, None, |_| {});
+            }
+            Left::Ended(cause, what, status) => {
+                let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
+                connection.end(Arc::new(ending.clone()));
+                self.failed(ending, Some(pid), started);
+            }
+        }
+    }
+
+    /// A start failed or a ready server ended: says so, and decides when it may be started again.
+    fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant) {
+        let ending = Arc::new(ending);
+        let was_ready = matches!(self.status.borrow().state, LinkState::Ready(_));
+        self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
+        let nature = match ending.cause {
+            Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
+            _ => Nature::Passing,
+        };
+        let now = Instant::now();
+        let state = match self.policy.failed(self.born.elapsed(), nature, fastrand::f64()) {
+            Verdict::Rest { for_ } => LinkState::Resting { until: now + for_, because: Arc::clone(&ending) },
+            Verdict::Park { for_ } => {
+                self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
+                LinkState::Parked { until: now + for_, because: Arc::clone(&ending) }
+            }
+        };
+        self.change(state, None, |status| {
+            status.failed_starts += u64::from(!was_ready);
+            status.last_ending = Some(ending);
+        });
+    }
+
+    fn change(&self, state: LinkState, pid: Option<u32>, more: impl FnOnce(&mut Status)) {
+        tracing::debug!(server = %self.server.name, state = state.word(), pid, "server state");
+        self.status.send_modify(|status| {
+            status.state = state;
+            status.since = SystemTime::now();
+            status.pid = pid;
+            more(status);
+        });
+    }
+
+    fn tell(&self, event: Happened) {
+        self.around.watcher.happened(&self.server.name, event);
+    }
+}
+
+/// Waits until the bridge tells its keepers to stop.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// How a server ended, in words.
+fn ending(cause: Cause, what: &str, status: Option<ExitStatus>) -> Ending {
+    let exit_code = status.and_then(|status| status.code());
+    let signal = status.and_then(process::signal_of);
+    let how = match (exit_code, signal) {
+        (Some(code), _) => Some(format!("exit code {code}")),
+        (_, Some(signal)) => Some(format!("signal {signal}")),
+        _ => None,
+    };
+    let what = match (what, how) {
+        ("", None) => "ended".to_owned(),
+        ("", Some(how)) => format!("ended with {how}"),
+        (what, None) => what.to_owned(),
+        (what, Some(how)) => format!("{what} ({how})"),
+    };
+    Ending { exit_code, signal, ..Ending::of(cause, what) }
+}
+
+/// Reads a server's output to its end.
+async fn read_in(connection: &Connection, mut lines: Lines, tail: &Tail) -> std::io::Result<()> {
+    while lines.fill().await? {
+        while let Some(line) = lines.next_line() {
+            match line {
+                Line::Whole(line) => {
+                    if let Heard::Garbage(line) = connection.hear(line) {
+                        heard_garbage(connection, &line, tail);
+                    }
+                }
+                Line::TooLong { head, tail, bytes } => connection.hear_too_long(&head, &tail, bytes),
+            }
+            connection.room_for_more().await;
+        }
+    }
+    Ok(())
+}
+
+/// A line that is no message is kept beside the stderr, where an error quotes it; the log counts.
+fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
+    let mut kept = b"[stdout] ".to_vec();
+    kept.extend_from_slice(line);
+    tail.push(&kept);
+    let (count, _) = connection.noise();
+    // A server that prints its log to stdout prints much of it.
+    if count.is_power_of_two() {
+        tracing::warn!(?connection, count, bytes = line.len(), "server wrote something that is no message");
+    }
+}
+
+/// Takes out what is for the keeper and passes the rest on.
+struct KeeperRelay {
+    to: Arc<dyn Relay>,
+    relist: Arc<Notify>,
+}
+
+impl Relay for KeeperRelay {
+    fn notification(&self, server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
+        if method == "notifications/tools/list_changed" {
+            self.relist.notify_one();
+        } else {
+            self.to.notification(server, method, line, params);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.to.has_room()
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.to.room()
+    }
+}

@@ -1,0 +1,348 @@
+//! One server's process: started in a group of its own, with little to inherit, and ended in stages.
+
+use std::collections::BTreeSet;
+use std::io::{self, PipeReader, PipeWriter};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
+use tokio::process::Command;
+
+use crate::outcome::Cause;
+
+/// What a server inherits of our environment, beside every `LC_*` (faults.md, "Child"); on Windows
+/// also what programs cannot start without.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "PATH",
+    "LANG",
+    "TMPDIR",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    #[cfg(windows)]
+    "SYSTEMROOT",
+    #[cfg(windows)]
+    "WINDIR",
+    #[cfg(windows)]
+    "COMSPEC",
+    #[cfg(windows)]
+    "PATHEXT",
+    #[cfg(windows)]
+    "APPDATA",
+    #[cfg(windows)]
+    "LOCALAPPDATA",
+    #[cfg(windows)]
+    "PROGRAMFILES",
+    #[cfg(windows)]
+    "PROGRAMDATA",
+    #[cfg(windows)]
+    "USERPROFILE",
+    #[cfg(windows)]
+    "USERNAME",
+    #[cfg(windows)]
+    "TEMP",
+    #[cfg(windows)]
+    "TMP",
+];
+
+/// After its input was closed, a server has this long to end by itself.
+const CLOSE_GRACE: Duration = Duration::from_millis(60);
+
+/// After SIGTERM, its group has this long before SIGKILL. Together with [`CLOSE_GRACE`] it stays
+/// below the 400 ms that a stopping bridge has (house.md, "Start, stop, die, come back").
+const TERM_GRACE: Duration = Duration::from_millis(200);
+
+/// How often a group whose leader has ended is looked at for survivors.
+const GROUP_POLL: Duration = Duration::from_millis(10);
+
+/// What is started, with every reference resolved.
+pub struct Launch {
+    /// The program.
+    pub command: String,
+    /// Its arguments; there is never a shell.
+    pub args: Vec<String>,
+    /// What its environment holds beside what is inherited.
+    pub env: Vec<(String, String)>,
+    /// Where it runs; our own folder if none.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A started process and our ends of its pipes.
+pub struct Process {
+    child: Box<dyn ChildWrapper>,
+    /// Its process id, which is its group's too.
+    pub pid: u32,
+}
+
+/// Our ends of a new process's pipes.
+pub struct Pipes {
+    /// What it reads.
+    pub stdin: PipeWriter,
+    /// What it writes.
+    pub stdout: PipeReader,
+    /// What it complains.
+    pub stderr: tokio::process::ChildStderr,
+}
+
+/// Why a process could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("could not be started: {what}")]
+pub struct NotStarted {
+    /// The classified reason.
+    pub cause: Cause,
+    /// The reason in words.
+    pub what: String,
+}
+
+impl NotStarted {
+    fn new(launch: &Launch, error: &io::Error) -> Self {
+        let command = &launch.command;
+        match error.kind() {
+            _ if launch.cwd.as_ref().is_some_and(|cwd| !cwd.is_dir()) => {
+                let cwd = launch.cwd.as_deref().unwrap_or(std::path::Path::new(""));
+                Self { cause: Cause::NotFound, what: format!("its folder {} does not exist", cwd.display()) }
+            }
+            io::ErrorKind::NotFound => Self {
+                cause: Cause::NotFound,
+                what: format!(
+                    "the command {command:?} was not found; give its absolute path, or add its folder to PATH"
+                ),
+            },
+            io::ErrorKind::PermissionDenied => {
+                Self { cause: Cause::NotExecutable, what: format!("{command:?} may not be executed") }
+            }
+            _ if error.raw_os_error() == Some(EXEC_FORMAT) => Self {
+                cause: Cause::NotExecutable,
+                what: format!("{command:?} is no program for this machine"),
+            },
+            _ => Self { cause: Cause::ExitedBeforeReady, what: error.to_string() },
+        }
+    }
+}
+
+/// `ENOEXEC`, on every Unix; on Windows `ERROR_BAD_EXE_FORMAT`.
+const EXEC_FORMAT: i32 = if cfg!(windows) { 193 } else { 8 };
+
+/// The groups that live now, for an end without any further care.
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every group that lives: the last act of a process that was told to end at once.
+pub fn kill_all() {
+    let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    groups.into_iter().for_each(group::kill);
+}
+
+/// Kills one process, as `kill -9` does: `bridge demo` shows what follows.
+pub fn kill_one(pid: u32) {
+    group::kill_one(pid);
+}
+
+/// Starts a process. Call it on a runtime that drives child processes.
+///
+/// # Errors
+/// When the system refuses, with the reason classified.
+pub fn start(launch: &Launch) -> Result<(Process, Pipes), NotStarted> {
+    spawn(launch).map_err(|error| NotStarted::new(launch, &error))
+}
+
+fn spawn(launch: &Launch) -> io::Result<(Process, Pipes)> {
+    let (child_stdin, stdin) = io::pipe()?;
+    let (stdout, child_stdout) = io::pipe()?;
+    let mut command = Command::new(&launch.command);
+    command
+        .args(&launch.args)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_inherited)))
+        .envs(launch.env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::from(child_stdin))
+        .stdout(Stdio::from(child_stdout))
+        .stderr(Stdio::piped());
+    if let Some(cwd) = &launch.cwd {
+        command.current_dir(cwd);
+    }
+    let mut wrap = CommandWrap::from(command);
+    wrap.wrap(KillOnDrop);
+    group::wrap(&mut wrap);
+    let mut child = wrap.spawn()?;
+    let gone = || io::Error::other("the process has no id or no stderr");
+    let pid = child.id().ok_or_else(gone)?;
+    let stderr = child.stderr().take().ok_or_else(gone)?;
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+    Ok((Process { child, pid }, Pipes { stdin, stdout, stderr }))
+}
+
+fn is_inherited(name: &str) -> bool {
+    INHERITED.contains(&name.to_ascii_uppercase().as_str())
+        && (cfg!(windows) || !name.contains(char::is_lowercase))
+        || name.starts_with("LC_")
+}
+
+impl Process {
+    /// Waits for the process itself to end; its group may live on until [`Process::stop`].
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        // `try_wait` and `wait` of the wrapper also wait for the group; the leader alone tells a crash.
+        innermost(self.child.as_mut()).wait().await.ok()
+    }
+
+    /// Ends the process and its whole group in stages: its input is closed by now, then SIGTERM, then
+    /// SIGKILL. Returns when nothing of the group is left.
+    pub async fn stop(mut self) -> Option<ExitStatus> {
+        let mut status = tokio::time::timeout(CLOSE_GRACE, self.wait()).await.ok().flatten();
+        if status.is_none() || group::lives(self.pid) {
+            group::terminate(self.pid);
+            let gone = async {
+                let status = self.wait().await;
+                while group::lives(self.pid) {
+                    tokio::time::sleep(GROUP_POLL).await;
+                }
+                status
+            };
+            status = tokio::time::timeout(TERM_GRACE, gone).await.ok().flatten().or(status);
+        }
+        group::kill(self.pid);
+        // After SIGKILL the end is a matter of moments, unless the kernel itself hangs.
+        match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
+            Ok(Ok(last)) => status.or(Some(last)),
+            _ => status,
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        group::kill(self.pid);
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.pid);
+    }
+}
+
+fn innermost(child: &mut dyn ChildWrapper) -> &mut dyn ChildWrapper {
+    child.inner_mut()
+}
+
+/// The signal that ended a process.
+#[must_use]
+pub fn signal_of(status: ExitStatus) -> Option<i32> {
+    #[cfg(unix)]
+    return std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    return None;
+}
+
+#[cfg(unix)]
+mod group {
+    use process_wrap::tokio::{CommandWrap, ProcessGroup};
+    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+    pub fn wrap(command: &mut CommandWrap) {
+        command.wrap(ProcessGroup::leader());
+    }
+
+    pub fn terminate(id: u32) {
+        send(id, Signal::TERM);
+    }
+
+    pub fn kill(id: u32) {
+        send(id, Signal::KILL);
+    }
+
+    pub fn lives(id: u32) -> bool {
+        pid(id).is_some_and(|pid| test_kill_process_group(pid).is_ok())
+    }
+
+    pub fn kill_one(id: u32) {
+        if let Some(pid) = pid(id) {
+            // A process that is gone already is what we want.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+
+    fn send(id: u32, signal: Signal) {
+        if let Some(pid) = pid(id) {
+            // A group that is gone already is what we want.
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
+    fn pid(id: u32) -> Option<Pid> {
+        i32::try_from(id).ok().and_then(Pid::from_raw)
+    }
+}
+
+/// A job object holds the group. Untested: no machine of ours runs Windows.
+#[cfg(windows)]
+mod group {
+    use process_wrap::tokio::{CommandWrap, JobObject};
+
+    pub fn wrap(command: &mut CommandWrap) {
+        command.wrap(JobObject);
+    }
+
+    /// There is no polite signal: the closed input was the request.
+    pub fn terminate(_id: u32) {}
+
+    /// The job ends with its handle, when the process is dropped.
+    pub fn kill(_id: u32) {}
+
+    pub fn lives(_id: u32) -> bool {
+        false
+    }
+
+    pub fn kill_one(id: u32) {
+        // A process that is gone already is what we want.
+        let _ = std::process::Command::new("taskkill").args(["/F", "/PID", &id.to_string()]).output();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(command: &str, args: &[&str]) -> Launch {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Launch { command: command.to_owned(), args, env: Vec::new(), cwd: None }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_cannot_run_says_why() {
+        let cause = |launch: &Launch| start(launch).err().map(|error| error.cause);
+        assert_eq!(cause(&launch("no-such-command-here", &[])), Some(Cause::NotFound));
+        assert_eq!(cause(&launch("/etc/passwd", &[])), Some(Cause::NotExecutable));
+        let nowhere = Launch { cwd: Some("/no/such/folder".into()), ..launch("true", &[]) };
+        assert_eq!(cause(&nowhere), Some(Cause::NotFound));
+    }
+
+    #[test]
+    fn little_is_inherited() {
+        assert!(is_inherited("PATH") && is_inherited("LC_ALL"));
+        assert!(!is_inherited("AWS_SECRET_ACCESS_KEY") && !is_inherited("LD_PRELOAD"));
+    }
+
+    /// Processes of a group that still run; one that waits to be reaped by the system is gone.
+    #[cfg(target_os = "linux")]
+    fn survivors(group: u32) -> Vec<String> {
+        let stats = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+        let in_group = |stat: &String| {
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
+            fields[0] != "Z" && fields[2] == group.to_string()
+        };
+        stats.filter(in_group).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_deaf_group_is_gone_in_time() {
+        let script = "trap '' TERM; (trap '' TERM; sleep 60) & sleep 60";
+        let (process, _pipes) = start(&launch("sh", &["-c", script])).unwrap();
+        let pid = process.pid;
+        let before = std::time::Instant::now();
+        process.stop().await;
+        assert_eq!(survivors(pid), Vec::<String>::new());
+        assert!(before.elapsed() < Duration::from_secs(2), "took {:?}", before.elapsed());
+    }
+}

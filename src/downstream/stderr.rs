@@ -1,0 +1,176 @@
+//! A server's stderr: always drained, its tail kept for errors, all of it in a capped file.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Lines that are kept (faults.md, "Child").
+const LINES_MAX: usize = 200;
+
+/// A kept line has at most this many characters.
+const LINE_CHARS_MAX: usize = 400;
+
+/// The last lines of a server's stderr.
+#[derive(Debug, Clone, Default)]
+pub struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    /// Keeps one line, cleaned of control characters and shortened.
+    pub fn push(&self, line: &[u8]) {
+        let line = clean(&String::from_utf8_lossy(line));
+        if line.is_empty() {
+            return;
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// The kept lines, oldest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Reads to the end, whatever happens to the log file: a server must never wait for its stderr.
+pub async fn drain(mut stderr: impl AsyncRead + Unpin, tail: Tail, mut log: CappedLog) {
+    let mut buffer = vec![0; 8 * 1024];
+    let mut line = Vec::new();
+    loop {
+        let count = match stderr.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => count,
+        };
+        let bytes = buffer.get(..count).unwrap_or_default();
+        log.write(bytes);
+        for byte in bytes {
+            if *byte == b'\n' {
+                tail.push(&line);
+                line.clear();
+            } else if line.len() < LINE_CHARS_MAX * 4 {
+                line.push(*byte);
+            }
+        }
+    }
+    tail.push(&line);
+}
+
+/// A log file that is moved aside to `<name>.old` when it is full, so that two of them are the most.
+#[derive(Debug)]
+pub struct CappedLog {
+    path: PathBuf,
+    bytes_max: u64,
+    file: Option<(File, u64)>,
+}
+
+impl CappedLog {
+    /// A log at `path`; nothing is opened before the first write.
+    #[must_use]
+    pub fn new(path: PathBuf, bytes_max: u64) -> Self {
+        Self { path, bytes_max, file: None }
+    }
+
+    /// Appends, as far as the disk allows.
+    pub fn write(&mut self, bytes: &[u8]) {
+        if self.append(bytes).is_err() {
+            // The next write tries to open it again; the tail in memory has the lines that matter.
+            self.file = None;
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (mut file, mut written) = match self.file.take() {
+            Some(open) => open,
+            None => open(&self.path)?,
+        };
+        if written + bytes.len() as u64 > self.bytes_max && written > 0 {
+            drop(file);
+            std::fs::rename(&self.path, self.path.with_extension("log.old"))?;
+            (file, written) = open(&self.path)?;
+        }
+        file.write_all(bytes)?;
+        self.file = Some((file, written + bytes.len() as u64));
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // The folder is this user's alone; a link in it is nobody's friend.
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let written = file.metadata()?.len();
+    Ok((file, written))
+}
+
+/// A line that can be shown in a terminal, in a row and to a model.
+fn clean(line: &str) -> String {
+    let mut out = String::new();
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            skip_escape(&mut chars);
+        } else if c == '\t' {
+            out.push(' ');
+        } else if !c.is_control() {
+            out.push(c);
+        }
+    }
+    let trimmed = out.trim();
+    match trimmed.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", trimmed.get(..end).unwrap_or(trimmed)),
+        None => trimmed.to_owned(),
+    }
+}
+
+/// Skips a terminal's escape sequence: `ESC [ … letter`, or one character.
+fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    if chars.next_if_eq(&'[').is_none() {
+        chars.next();
+        return;
+    }
+    for c in chars.by_ref() {
+        if c.is_ascii_alphabetic() || c == '~' {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_line_is_clean_and_short() {
+        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\talert\u{7}"), "red alert");
+        assert_eq!(clean(&"x".repeat(500)).chars().count(), LINE_CHARS_MAX + 1);
+        assert_eq!(clean(" \r"), "");
+    }
+
+    #[tokio::test]
+    async fn only_the_last_lines_are_kept_and_the_file_is_capped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.log");
+        let input: Vec<u8> = (0..1000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
+        let tail = Tail::default();
+        for chunk in input.chunks(100) {
+            drain(chunk, tail.clone(), CappedLog::new(path.clone(), 1000)).await;
+        }
+        assert_eq!(tail.lines().len(), LINES_MAX);
+        assert_eq!(tail.lines().last().map(String::as_str), Some("line 999"));
+        assert!(std::fs::metadata(&path).unwrap().len() <= 1000);
+        assert!(std::fs::metadata(path.with_extension("log.old")).unwrap().len() <= 1000);
+    }
+}
