@@ -5,9 +5,13 @@
 
 // The way of one call, from the client's line to its server and back.
 pub mod downstream;
+pub mod router;
+pub mod serve;
+pub mod session;
 pub mod wire;
 
 // What a call may meet on its way.
+pub mod builtin;
 pub mod catalog;
 pub mod guard;
 pub mod policy;

@@ -54,6 +54,12 @@ impl ServerName {
         }
     }
 
+    /// The name under which the bridge itself is known, where a server has one.
+    #[must_use]
+    pub fn own() -> Self {
+        Self("bridge".into())
+    }
+
     /// The name as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

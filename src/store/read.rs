@@ -66,6 +66,14 @@ impl Reader {
         Ok(named.collect())
     }
 
+    /// How many calls run now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_calls(&self) -> rusqlite::Result<u64> {
+        self.0.query_row(sql::OPEN_CALLS, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+    }
+
     /// The sums of the sessions, of all time or of those that were active at `since_ms` (Unix) or later.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ SELECT coalesce(server, ''), tool, started_at, duration_us, outcome, request_byt
 FROM tool_calls
 WHERE id >= ?1 AND id < ?2 AND started_at >= ?3 AND started_at < ?4 AND outcome IS NOT NULL";
 
+/// The partial index holds just these.
+pub(super) const OPEN_CALLS: &str = "SELECT count(*) FROM tool_calls WHERE outcome IS NULL";
+
 pub(super) const SESSION_TOTALS: &str = "
 SELECT count(*), avg(unixepoch(closed_at, 'subsec') - unixepoch(created_at, 'subsec'))
 FROM mcp_sessions

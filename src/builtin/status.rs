@@ -1,0 +1,172 @@
+//! `bridge_status`: what the bridge and its servers are doing, for a person, a model and a program.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::builtin::Answer;
+use crate::config::Loaded;
+use crate::downstream::{Link, LinkState, Status};
+use crate::router::offers::{Offers, View};
+use crate::store::Journal;
+use crate::store::stamp;
+
+/// Where the report comes from.
+pub struct Sources {
+    /// The configuration and its mistakes.
+    pub loaded: Loaded,
+    /// Every server, in the configuration's order.
+    pub servers: Vec<Arc<Link>>,
+    /// What is on offer.
+    pub offers: Arc<Offers>,
+    /// The record.
+    pub journal: Journal,
+    /// When the bridge started.
+    pub started: Instant,
+}
+
+/// The report, as text and as data.
+pub(super) fn report(sources: &Sources) -> Answer {
+    let view = sources.offers.view();
+    let servers: Vec<Value> = sources.servers.iter().map(|link| server(link, &view)).collect();
+    let trouble = sources.journal.trouble();
+    let mistakes: Vec<String> = sources.loaded.mistakes.iter().map(ToString::to_string).collect();
+    let notes: Vec<String> = sources.loaded.notes.iter().map(ToString::to_string).collect();
+    let clashes = view.catalog.clashes.iter().map(|clash| {
+        json!({ "server": clash.server.as_str(), "tool": clash.tool, "wanted": clash.wanted, "shown": clash.shown })
+    });
+    let structured = json!({
+        "bridge": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptimeSeconds": sources.started.elapsed().as_secs(),
+        },
+        "config": {
+            "file": sources.loaded.source.as_ref().map(|file| file.display().to_string()),
+            "mistakes": mistakes,
+            "notes": notes,
+        },
+        "servers": servers,
+        "tools": view.catalog.len(),
+        "nameClashes": clashes.collect::<Vec<_>>(),
+        "record": { "lostRows": trouble.lost_rows, "lastError": trouble.last_error },
+    });
+    Answer { text: text(&structured), structured: Some(structured) }
+}
+
+fn server(link: &Link, view: &View) -> Value {
+    let status = link.status();
+    let (because, retry_after_s) = reason(&status);
+    let noise = match &status.state {
+        LinkState::Ready(connection) => connection.noise(),
+        _ => (0, 0),
+    };
+    json!({
+        "name": link.name.as_str(),
+        "state": status.state.word(),
+        "since": since(status.since),
+        "pid": status.pid,
+        "because": because,
+        "retryAfterSeconds": retry_after_s,
+        "stderr": status.last_ending.as_ref().map(|ending| ending.stderr.clone()),
+        "starts": status.starts,
+        "failedStarts": status.failed_starts,
+        "tools": (!view.unlisted.contains(&link.name)).then(|| view.catalog.count(Some(&link.name))),
+        "linesOutsideTheProtocol": noise.0,
+        "lateAnswers": noise.1,
+        "callTimeoutSeconds": link.call_timeout.as_secs(),
+    })
+}
+
+fn reason(status: &Status) -> (Option<String>, Option<u64>) {
+    match &status.state {
+        LinkState::Resting { until, because } | LinkState::Parked { until, because } => {
+            let wait = until.saturating_duration_since(Instant::now());
+            (Some(because.to_string()), Some(wait.as_secs()))
+        }
+        _ => (status.last_ending.as_ref().map(|ending| format!("last time it {ending}")), None),
+    }
+}
+
+fn since(time: SystemTime) -> String {
+    let ms = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    stamp::text(i64::try_from(ms).unwrap_or_default())
+}
+
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn text(report: &Value) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ =
+        write!(text, "bridge {}, process {}, ", words(&report["bridge"]["version"]), report["bridge"]["pid"]);
+    let _ = writeln!(
+        text,
+        "running for {} s, {} tools on offer.",
+        report["bridge"]["uptimeSeconds"], report["tools"]
+    );
+    let servers = report["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if servers.is_empty() {
+        let _ = writeln!(text, "No servers: {}.", no_servers(report));
+    }
+    for server in servers {
+        let _ = write!(
+            text,
+            "- {}: {} since {}",
+            words(&server["name"]),
+            words(&server["state"]),
+            words(&server["since"])
+        );
+        match server["tools"].as_u64() {
+            Some(count) => _ = write!(text, ", {count} tools"),
+            None => _ = write!(text, ", tools not known yet"),
+        }
+        if let Some(because) = server["because"].as_str() {
+            let _ = write!(text, "; {because}");
+        }
+        if let Some(seconds) = server["retryAfterSeconds"].as_u64() {
+            let _ = write!(text, "; started again by a call after {seconds} s");
+        }
+        text.push('\n');
+    }
+    list(
+        &mut text,
+        "Mistakes in the configuration (what they touch is not used):",
+        &report["config"]["mistakes"],
+    );
+    list(&mut text, "Notes on the configuration:", &report["config"]["notes"]);
+    for clash in report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let _ = writeln!(
+            text,
+            "The name {} was taken: {} of {} is shown as {}.",
+            clash["wanted"], clash["tool"], clash["server"], clash["shown"]
+        );
+    }
+    if let Some(error) = report["record"]["lastError"].as_str() {
+        let _ = writeln!(text, "The record has a gap of {} rows: {error}", report["record"]["lostRows"]);
+    }
+    text
+}
+
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn no_servers(report: &Value) -> &'static str {
+    match report["config"]["file"].is_null() {
+        true => "there is no configuration file",
+        false => "none is usable in the configuration",
+    }
+}
+
+fn list(text: &mut String, title: &str, items: &Value) {
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    if !items.is_empty() {
+        let _ = writeln!(text, "{title}");
+    }
+    for item in items {
+        let _ = writeln!(text, "- {}", words(item));
+    }
+}
+
+fn words(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,150 @@
+//! Builds everything in order, runs it, and stops it in reverse.
+//!
+//! The lines of the session and of its servers live on this thread's runtime; what may block or fail
+//! at length (starts, own tools, the stored lists) lives on another one (house.md, "Where the
+//! microseconds go").
+
+mod house;
+mod recorder;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::runtime::Builder;
+
+use crate::config;
+use crate::downstream::process;
+use crate::lines::Lines;
+use crate::paths::{Overrides, Paths};
+use crate::pipes::{self, Stdio};
+use crate::serve::house::House;
+use crate::shutdown::{self, Closing, StopReason};
+
+/// After the end of input, calls that are under way have this long to be answered.
+const LAST_ANSWERS: Duration = Duration::from_millis(40);
+
+/// The rows of a stopping bridge are flushed within this.
+const FLUSH: Duration = Duration::from_millis(50);
+
+/// A client that still reads gets what waits for it within this.
+const LAST_LINES: Duration = Duration::from_millis(50);
+
+/// Every server is gone long before this, or has been killed in vain.
+const SERVERS_GONE: Duration = Duration::from_secs(2);
+
+/// Serves one client on stdin and stdout until either ends or a signal comes.
+///
+/// # Errors
+/// When stdin and stdout are closed, or the system has no thread for us. A broken configuration or
+/// record is no error: a client would only show "disconnected".
+pub fn run(overrides: Overrides) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let lines = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    // Before anything can print.
+    let stdio = {
+        let _on = lines.enter();
+        pipes::take_stdio().context("stdin or stdout is closed")?
+    };
+    let closing = Closing::default();
+    shutdown::hear_signals(closing.clone(), process::kill_all).context("cannot hear signals")?;
+    let paths = Paths::find(overrides)?;
+    if let Err(error) = paths.create() {
+        tracing::error!(%error, "data folder cannot be used, serving without a record");
+    }
+    let loaded = config::load(paths.config_file.as_deref());
+    for mistake in &loaded.mistakes {
+        tracing::error!(%mistake, "mistake in the configuration");
+    }
+    for note in &loaded.notes {
+        tracing::info!(%note, "note on the configuration");
+    }
+    let mut work = Builder::new_multi_thread();
+    let work = work.worker_threads(2).thread_name("bridge-work").enable_all().build();
+    let work = work.context("cannot start the runtime")?;
+    let house = House::build(&paths, loaded, started, lines.handle(), &work);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = house.servers(), "serving");
+    let reason = lines.block_on(live(house, stdio, closing));
+    tracing::info!(%reason, elapsed_ms = started.elapsed().as_millis(), "stopped");
+    work.shutdown_background();
+    lines.shutdown_background();
+    Ok(())
+}
+
+/// Serves until somebody asks to stop, then stops in order.
+async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
+    let Stdio { source, sink } = stdio;
+    let input = Lines::new(source, house.in_line_bytes_max);
+    let (client, outlet) = (Arc::clone(&house.client), Arc::clone(&house.outlet));
+    let mut writer = tokio::spawn({
+        let closing = closing.clone();
+        async move {
+            if let Err(error) = outlet.write_out(sink).await {
+                tracing::warn!(%error, "client does not read any more");
+                closing.raise(StopReason::OutputClosed);
+            }
+        }
+    });
+    let mut reader = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.read_in(input).await }
+    });
+    let mut settling = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.settle().await }
+    });
+    let changes = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.tell_changes().await }
+    });
+    let reason = loop {
+        tokio::select! {
+            reason = closing.raised() => break reason,
+            ended = &mut reader => closing.raise(match ended {
+                Ok(Ok(())) => StopReason::EndOfInput,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "stdin cannot be read");
+                    StopReason::InputFault
+                }
+                Err(error) => {
+                    tracing::error!(%error, "reader ended unexpectedly");
+                    StopReason::InputFault
+                }
+            }),
+            // Without this a client would wait for ever for answers that nobody lets go.
+            ended = &mut settling => {
+                tracing::error!(panicked = ended.is_err(), "settling ended unexpectedly, starting it again");
+                let client = Arc::clone(&client);
+                settling = tokio::spawn(async move { client.settle().await });
+            }
+            ended = &mut writer, if closing.reason().is_none() => if ended.is_err() {
+                tracing::error!("writer ended unexpectedly");
+                closing.raise(StopReason::OutputClosed);
+            },
+        }
+        if let Some(reason) = closing.reason() {
+            break reason;
+        }
+    };
+    reader.abort();
+    changes.abort();
+    if reason == StopReason::EndOfInput {
+        // A script that writes its requests and closes the pipe still gets quick answers.
+        let _ = tokio::time::timeout(LAST_ANSWERS, client.answered()).await;
+    }
+    let servers_gone = house.stop_servers();
+    client.call_off_all().await;
+    // The journal itself says so when rows are lost.
+    let _ = tokio::time::timeout(FLUSH, &mut settling).await;
+    client.close(reason.word());
+    let _ = tokio::time::timeout(FLUSH, house.journal.flush()).await;
+    house.outlet.close();
+    if !writer.is_finished() {
+        let _ = tokio::time::timeout(LAST_LINES, &mut writer).await;
+    }
+    if tokio::time::timeout(SERVERS_GONE, servers_gone).await.is_err() {
+        tracing::error!("servers did not end in time");
+    }
+    let _ = tokio::time::timeout(FLUSH, house.journal.close()).await;
+    reason
+}

@@ -1,0 +1,194 @@
+//! Everything that serves one client, built in order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::builtin::status::Sources;
+use crate::builtin::{Builtin, CALL_TIMEOUT, SELFTEST_VARIABLE};
+use crate::config::Loaded;
+use crate::config::launch::LaunchKey;
+use crate::config::server::Server;
+use crate::config::settings::{self, Settings};
+use crate::downstream::keeper::{Keeper, Surroundings};
+use crate::downstream::{Link, link};
+use crate::names::ServerName;
+use crate::paths::Paths;
+use crate::policy::Limits;
+use crate::recovery;
+use crate::router::Router;
+use crate::router::offers::{Known, Offers};
+use crate::serve::recorder::Recorder;
+use crate::session::Client;
+use crate::session::outlet::Outlet;
+use crate::store::{Durability, Journal, Options};
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// Everything that serves one client.
+pub struct House {
+    /// The record.
+    pub journal: Journal,
+    /// The client.
+    pub client: Arc<Client>,
+    /// The way to it.
+    pub outlet: Arc<Outlet>,
+    /// The longest line that it may send, in bytes.
+    pub in_line_bytes_max: usize,
+    stop: watch::Sender<bool>,
+    keepers: Vec<(ServerName, JoinHandle<()>)>,
+    servers: usize,
+}
+
+/// What is built first and used by what follows.
+struct Ground<'a> {
+    paths: &'a Paths,
+    settings: &'a Settings,
+    work: &'a Runtime,
+    lines: &'a Handle,
+    journal: Journal,
+    offers: Arc<Offers>,
+    outlet: Arc<Outlet>,
+    stop: watch::Receiver<bool>,
+}
+
+impl House {
+    /// Builds the house. Nothing here waits for a disk or a server.
+    pub fn build(paths: &Paths, loaded: Loaded, started: Instant, lines: &Handle, work: &Runtime) -> Self {
+        let settings = loaded.config.settings.clone();
+        let journal = Journal::open(&paths.data_dir, options(&settings));
+        work.spawn({
+            let journal = journal.clone();
+            async move { drop(recovery::recover(&journal).await) }
+        });
+        let selftest = std::env::var_os(SELFTEST_VARIABLE).is_some_and(|value| value == "1");
+        let enabled: Vec<Server> =
+            loaded.config.servers.iter().filter(|server| server.enabled).cloned().collect();
+        let offers = Arc::new(Offers::new(known(&enabled), Builtin::tools(selftest), journal.clone()));
+        // Reading the stored lists takes milliseconds that `initialize` does not have to wait for.
+        work.spawn_blocking({
+            let offers = Arc::clone(&offers);
+            move || offers.load()
+        });
+        let (stop, stopped) = watch::channel(false);
+        let outlet = Arc::new(Outlet::default());
+        let ground =
+            Ground { paths, settings: &settings, work, lines, journal, offers, outlet, stop: stopped };
+        let instructions = instructions(&enabled);
+        let (links, mut keepers) = ground.keep_servers(enabled);
+        let servers = links.len();
+        let (own, own_keeper) = ground.keep_own(&links, loaded, started, selftest);
+        keepers.push(own_keeper);
+        let Ground { journal, offers, outlet, .. } = ground;
+        let router = Arc::new(Router::new(links, own, offers, settings.first_list_wait));
+        let client = Client::new(router, journal.clone(), Arc::clone(&outlet), instructions);
+        let in_line_bytes_max = settings.in_line_max_bytes;
+        Self { journal, client, outlet, in_line_bytes_max, stop, keepers, servers }
+    }
+
+    /// How many servers may be started.
+    pub fn servers(&self) -> usize {
+        self.servers
+    }
+
+    /// Tells every keeper to end its server, all at once; the future waits until they are gone.
+    pub fn stop_servers(&self) -> impl Future<Output = ()> + use<> {
+        self.stop.send_replace(true);
+        let keepers: Vec<_> =
+            self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.abort_handle())).collect();
+        async move {
+            let gone = keepers.into_iter().map(|(_, keeper)| async move {
+                while !keeper.is_finished() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            });
+            join_all(gone).await;
+        }
+    }
+}
+
+impl Ground<'_> {
+    /// One keeper for each server; none of them starts anything yet.
+    fn keep_servers(&self, servers: Vec<Server>) -> (Vec<Arc<Link>>, Vec<(ServerName, JoinHandle<()>)>) {
+        let recorder = Arc::new(Recorder::new(self.journal.clone(), Arc::clone(&self.offers)));
+        let keep = |server: Server| {
+            let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
+            let around = Surroundings {
+                lines: self.lines.clone(),
+                relay: self.outlet.clone(),
+                watcher: recorder.clone(),
+                log_file: self.paths.server_log(&server.name),
+                log_bytes_max: self.settings.stderr_log_max_bytes,
+                line_bytes_max: self.settings.out_line_max_bytes,
+                limits: limits(self.settings),
+            };
+            let keeper = Keeper::new(server, around, status, orders);
+            (Arc::new(link.clone()), (link.name, self.work.spawn(keeper.run(self.stop.clone()))))
+        };
+        servers.into_iter().map(keep).unzip()
+    }
+
+    /// The bridge's own tools, on a link like any other.
+    fn keep_own(
+        &self,
+        links: &[Arc<Link>],
+        loaded: Loaded,
+        started: Instant,
+        selftest: bool,
+    ) -> (Arc<Link>, (ServerName, JoinHandle<()>)) {
+        let sources = Arc::new(Sources {
+            loaded,
+            servers: links.to_vec(),
+            offers: Arc::clone(&self.offers),
+            journal: self.journal.clone(),
+            started,
+        });
+        let name = ServerName::own();
+        let (link, status, _never) = link(name.clone(), CALL_TIMEOUT, CALL_TIMEOUT);
+        let builtin = Builtin::new(sources, selftest);
+        let kept = self.work.spawn(builtin.keep(status, self.outlet.clone(), self.stop.clone()));
+        (Arc::new(link), (name, kept))
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    let durability = match settings.durability {
+        settings::Durability::Process => Durability::Process,
+        settings::Durability::Power => Durability::Power,
+    };
+    let retention_days = u32::try_from(settings.retention.as_secs() / DAY_S).unwrap_or(u32::MAX);
+    Options { durability, retention_days, ..Options::default() }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        failure_threshold: settings.failure_threshold,
+        recovery_timeout: settings.recovery_timeout,
+        ..Limits::default()
+    }
+}
+
+fn known(servers: &[Server]) -> Vec<Known> {
+    let known = |server: &Server| Known {
+        server: server.name.clone(),
+        key: LaunchKey::of(server).as_str().to_owned(),
+    };
+    servers.iter().map(known).collect()
+}
+
+/// What a client's model is told about us.
+fn instructions(servers: &[Server]) -> String {
+    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    let behind = match names.as_slice() {
+        [] => "No MCP server stands behind this bridge yet.".to_owned(),
+        names => format!(
+            "Behind this bridge stand the MCP servers {}; the part of a tool's name before \"__\" names its server.",
+            names.join(", ")
+        ),
+    };
+    format!("{behind} When a tool is missing or a call comes back as unavailable, bridge_status says why.")
+}

@@ -1,0 +1,76 @@
+//! Where the lives of servers are written down: a row and a log line for each event, and the catalog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::downstream::listing::Listing;
+use crate::downstream::{Happened, Watcher};
+use crate::names::ServerName;
+use crate::router::offers::Offers;
+use crate::store::Journal;
+use crate::store::rows::ServerEvent;
+use crate::store::stamp;
+
+/// Tells record, log and catalog.
+pub struct Recorder {
+    journal: Journal,
+    offers: Arc<Offers>,
+}
+
+impl Recorder {
+    /// A recorder for this record and this catalog.
+    pub fn new(journal: Journal, offers: Arc<Offers>) -> Self {
+        Self { journal, offers }
+    }
+}
+
+impl Watcher for Recorder {
+    fn happened(&self, server: &ServerName, event: Happened) {
+        let event = row(server, event);
+        let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
+        if matches!(event.event, "exit" | "parked") {
+            tracing::warn!(%server, pid, elapsed_ms, reason, event.event, "server event");
+        } else {
+            tracing::info!(%server, pid, elapsed_ms, reason, event.event, "server event");
+        }
+        self.journal.server_event(event);
+    }
+
+    fn listed(&self, server: &ServerName, listing: Listing) {
+        self.offers.heard(server, listing);
+    }
+}
+
+fn row(server: &ServerName, event: Happened) -> ServerEvent {
+    let row = ServerEvent { at_ms: stamp::now_ms(), server: server.shared(), ..ServerEvent::default() };
+    match event {
+        Happened::Started { pid, again } => {
+            ServerEvent { event: if again { "restart" } else { "start" }, pid: Some(pid), ..row }
+        }
+        Happened::Ready { pid, took } => {
+            ServerEvent { event: "ready", pid: Some(pid), elapsed_ms: Some(ms(took)), ..row }
+        }
+        Happened::Ended { pid, ending, after } => ServerEvent {
+            event: "exit",
+            pid,
+            reason: Some(format!("{}: {ending}", ending.cause)),
+            exit_code: ending.exit_code,
+            signal: ending.signal,
+            elapsed_ms: Some(ms(after)),
+            ..row
+        },
+        Happened::Stopped { pid } => {
+            ServerEvent { event: "exit", pid: Some(pid), reason: Some("the bridge stopped".into()), ..row }
+        }
+        Happened::Parked { pause, ending } => ServerEvent {
+            event: "parked",
+            reason: Some(format!("{}: {ending}", ending.cause)),
+            elapsed_ms: Some(ms(pause)),
+            ..row
+        },
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

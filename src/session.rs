@@ -1,0 +1,423 @@
+//! One attached client: a pair of line streams, its era, and exactly one answer to each request.
+
+pub mod call;
+pub mod legacy;
+pub mod modern;
+pub mod outlet;
+pub mod pending;
+mod record;
+pub mod reply;
+pub mod settle;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::downstream::relay::Hears;
+use crate::guard;
+use crate::lines::{Line, Lines};
+use crate::router::Router;
+use crate::session::call::Request;
+use crate::session::modern::Listen;
+use crate::session::outlet::Outlet;
+use crate::session::pending::Pending;
+use crate::session::record::Sessions;
+use crate::session::reply::{Rpc, code};
+use crate::session::settle::{Settled, Settling};
+use crate::store::Journal;
+use crate::store::ids::{CallIds, SessionId};
+use crate::store::stamp;
+use crate::wire::{Envelope, Frame, Kind, Malformed, Meta, batch, id_in_head, object};
+
+/// Requests that have no answer yet have room for this many bytes; beyond it the client is not read.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a request takes of that room beside its own bytes.
+const REQUEST_BYTES: usize = 1024;
+
+/// One client, as everything that works for it sees it.
+pub struct Client {
+    router: Arc<Router>,
+    journal: Journal,
+    outlet: Arc<Outlet>,
+    settling: Settling,
+    pending: Arc<Pending>,
+    room: Arc<Semaphore>,
+    call_ids: CallIds,
+    sessions: Sessions,
+    instructions: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The revision of the session that `initialize` opened.
+    legacy: Option<&'static str>,
+    listens: Vec<Listen>,
+    /// Lines that were no messages.
+    malformed: u64,
+}
+
+/// In which session and by which rules a request is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Era {
+    session: SessionId,
+    modern: bool,
+}
+
+type Permit = Option<OwnedSemaphorePermit>;
+
+impl Client {
+    /// A client that has said nothing yet. `instructions` is what it tells its model about us.
+    #[must_use]
+    pub fn new(
+        router: Arc<Router>,
+        journal: Journal,
+        outlet: Arc<Outlet>,
+        instructions: String,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            sessions: Sessions::new(journal.clone()),
+            router,
+            journal,
+            outlet,
+            settling: Settling::default(),
+            pending: Arc::default(),
+            room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
+            call_ids: CallIds::new(),
+            instructions,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Reads the client's lines to the end of its input.
+    ///
+    /// # Errors
+    /// Any fault of the pipe.
+    pub async fn read_in(self: &Arc<Self>, mut lines: Lines) -> std::io::Result<()> {
+        while lines.fill().await? {
+            while let Some(line) = lines.next_line() {
+                match line {
+                    Line::Whole(line) => {
+                        let permit = self.make_room(line.len()).await;
+                        self.hear_guarded(&line, permit);
+                    }
+                    Line::TooLong { head, bytes, .. } => {
+                        self.refuse(&head, bytes, code::INVALID_REQUEST, "too_long", "the line is too long");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits rows and lets answers go, until [`Client::end`].
+    pub async fn settle(&self) {
+        self.settling.run(&self.journal, &self.outlet).await;
+    }
+
+    /// Tells the client when what is on offer has changed.
+    pub async fn tell_changes(&self) {
+        let mut views = self.router.offers.subscribe();
+        let mut told = self.router.offers.loaded().await.catalog;
+        while views.changed().await.is_ok() {
+            let now = views.borrow_and_update().catalog.clone();
+            if !now.shows_the_same(&told) {
+                told = now;
+                self.outlet.notify(reply::notification("notifications/tools/list_changed"));
+                for listen in self.lock().listens.iter().filter(|listen| listen.tools) {
+                    self.outlet.answer(listen.tools_changed(), None);
+                }
+            }
+        }
+    }
+
+    /// Waits until every request is answered.
+    pub async fn answered(&self) {
+        self.pending.emptied().await;
+    }
+
+    /// Ends every request that is under way, and waits until all of them are told.
+    pub async fn call_off_all(&self) {
+        self.pending.call_off_all();
+        self.pending.emptied().await;
+        self.settling.close();
+    }
+
+    /// Closes the client's sessions in the record.
+    pub fn close(&self, reason: &str) {
+        self.sessions.close(reason);
+    }
+
+    async fn make_room(&self, bytes: usize) -> Permit {
+        let cost = u32::try_from((bytes + REQUEST_BYTES).min(IN_FLIGHT_BYTES_MAX)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).acquire_many_owned(cost).await.ok()
+    }
+
+    /// Hears one line; a panic of ours costs this line only.
+    fn hear_guarded(self: &Arc<Self>, line: &Bytes, permit: Permit) {
+        if let Err(text) = guard::run_now(|| self.hear(line, permit)) {
+            tracing::error!(text, "line panicked");
+            self.refuse(line, line.len(), code::INTERNAL, "panic", "the bridge failed on this message");
+        }
+    }
+
+    fn hear(self: &Arc<Self>, line: &Bytes, permit: Permit) {
+        let envelope = match Envelope::parse(line) {
+            Ok(envelope) => envelope,
+            Err(Malformed::Batch) => return self.hear_batch(line),
+            Err(error @ Malformed::Form) => {
+                return self.refuse(line, line.len(), code::INVALID_REQUEST, "malformed", &error.to_string());
+            }
+            Err(error) => {
+                return self.refuse(line, line.len(), code::PARSE_ERROR, "malformed", &error.to_string());
+            }
+        };
+        match envelope.kind() {
+            Kind::Request => self.hear_request(line, &envelope, permit),
+            Kind::Notification => self.hear_notification(&envelope),
+            // Nothing is asked of the client yet.
+            Kind::Response => tracing::debug!("answer without a request dropped"),
+            Kind::Stray => {
+                let text = Malformed::Form.to_string();
+                self.refuse(line, line.len(), code::INVALID_REQUEST, "malformed", &text);
+            }
+        }
+    }
+
+    /// A batch was part of one revision only.
+    fn hear_batch(self: &Arc<Self>, line: &Bytes) {
+        let Ok(members) = batch(line) else {
+            return self.refuse(
+                line,
+                line.len(),
+                code::PARSE_ERROR,
+                "malformed",
+                &Malformed::Syntax.to_string(),
+            );
+        };
+        if self.lock().legacy == Some(legacy::BATCH_VERSION) && !members.is_empty() {
+            for member in members {
+                self.hear_guarded(&Bytes::copy_from_slice(member.get().as_bytes()), None);
+            }
+            return;
+        }
+        let ids = members.iter().filter_map(|member| Envelope::parse(member.get().as_bytes()).ok()?.id);
+        let id = ids.map(RawValue::get).next().unwrap_or("null");
+        let rpc = Rpc::new(
+            code::INVALID_REQUEST,
+            "batch",
+            "a batch is no message in this revision of the protocol",
+        );
+        self.outlet.answer(rpc.frame(id), None);
+    }
+
+    /// Answers a line that is no message, when its id can be found: an error without one makes clients
+    /// fail (protocol.md, "Lines that are not well formed").
+    fn refuse(&self, line: &[u8], bytes: usize, code: i32, kind: &str, message: &str) {
+        let id = id_in_head(line);
+        let count = {
+            let mut state = self.lock();
+            state.malformed += 1;
+            state.malformed
+        };
+        if count.is_power_of_two() {
+            tracing::warn!(
+                bytes,
+                count,
+                kind,
+                answered = id.is_some(),
+                "client sent a line that is no message"
+            );
+        }
+        if let Some(id) = id {
+            self.outlet.answer(Rpc::new(code, kind, message).frame(&id), None);
+        }
+    }
+
+    fn hear_request(self: &Arc<Self>, line: &Bytes, envelope: &Envelope<'_>, permit: Permit) {
+        let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
+        let meta = Meta::of(envelope.params);
+        let answer = match method {
+            "initialize" => self.initialize(envelope.params),
+            "server/discover" => self.discover(&meta),
+            "ping" if meta.protocol_version.is_none() => Ok("{}".to_owned()),
+            "tools/call" => match self.era(&meta) {
+                Ok(era) => return self.call(line, envelope, &meta, era, permit),
+                Err(rpc) => Err(rpc),
+            },
+            "tools/list" => match self.era(&meta) {
+                Ok(era) => return self.list(id.get(), era, envelope.params, permit),
+                Err(rpc) => Err(rpc),
+            },
+            "logging/setLevel" => self.era(&meta).and_then(|era| self.set_level(era, envelope.params)),
+            "subscriptions/listen" => {
+                match self.era(&meta).and_then(|era| self.listen(era, id.get(), envelope.params)) {
+                    // It is answered when it ends.
+                    Ok(()) => return,
+                    Err(rpc) => Err(rpc),
+                }
+            }
+            _ => Err(unknown_method(method)),
+        };
+        let frame = match answer {
+            Ok(result) => reply::result(id.get(), &result),
+            Err(rpc) => rpc.frame(id.get()),
+        };
+        self.outlet.answer(frame, permit);
+    }
+
+    fn hear_notification(&self, envelope: &Envelope<'_>) {
+        match envelope.method.as_deref() {
+            Some("notifications/initialized") => self.outlet.open(),
+            Some("notifications/cancelled") => {
+                #[derive(Deserialize)]
+                struct Cancelled<'a> {
+                    #[serde(borrow, rename = "requestId")]
+                    id: &'a RawValue,
+                }
+                let cancelled: Option<Cancelled<'_>> = envelope.params.and_then(object);
+                if let Some(id) = cancelled.map(|cancelled| cancelled.id.get())
+                    && !self.pending.call_off(id)
+                {
+                    self.lock().listens.retain(|listen| &*listen.id != id);
+                }
+            }
+            // What we do not know, and what concerns features that are not advertised.
+            _ => {}
+        }
+    }
+
+    fn initialize(&self, params: Option<&RawValue>) -> Result<String, Rpc> {
+        let initialized = legacy::initialize(params, &self.instructions)?;
+        self.sessions.initialized(initialized.client);
+        self.lock().legacy = Some(initialized.version);
+        Ok(initialized.result)
+    }
+
+    /// A probe is no session and leaves no row.
+    fn discover(&self, meta: &Meta<'_>) -> Result<String, Rpc> {
+        match modern::client_of(meta)? {
+            Some(_) => Ok(modern::discover(&self.instructions)),
+            None => Err(modern::no_session()),
+        }
+    }
+
+    /// By which rules a request is answered: its own word counts first, then the open session.
+    fn era(&self, meta: &Meta<'_>) -> Result<Era, Rpc> {
+        if let Some(client) = modern::client_of(meta)? {
+            return Ok(Era { session: self.sessions.modern(client), modern: true });
+        }
+        let session = self.sessions.legacy().ok_or_else(modern::no_session)?;
+        Ok(Era { session, modern: false })
+    }
+
+    fn call(
+        self: &Arc<Self>,
+        line: &Bytes,
+        envelope: &Envelope<'_>,
+        meta: &Meta<'_>,
+        era: Era,
+        permit: Permit,
+    ) {
+        let id = envelope.id.map(RawValue::get).unwrap_or_default();
+        let hears: Arc<dyn Hears> = Arc::clone(&self.outlet) as Arc<dyn Hears>;
+        match Request::read(line, envelope, meta, hears) {
+            Ok(call) => {
+                let (place, call_off) = self.pending.enter(id);
+                self.spawn(id, call::run(Arc::clone(self), Request { call, era, place, call_off, permit }));
+            }
+            Err(rpc) => {
+                let row = call::rejected(era, id, self.call_ids.next(stamp::now_ms()), line.len());
+                self.settling.settle(Settled { row, frame: Some(rpc.frame(id)), permit });
+            }
+        }
+    }
+
+    fn list(self: &Arc<Self>, id: &str, era: Era, params: Option<&RawValue>, permit: Permit) {
+        let (client, (place, call_off)) = (Arc::clone(self), self.pending.enter(id));
+        let after = match cursor(params) {
+            Ok(after) => after,
+            Err(rpc) => return self.outlet.answer(rpc.frame(id), permit),
+        };
+        self.spawn(id, async move {
+            let guarded = guard::run(|| client.router.catalog(), call_off).await;
+            let guard::Guarded::Done(catalog) = guarded else { return };
+            let page = catalog.page(after.as_deref());
+            let members = if era.modern { modern::list_members() } else { String::new() };
+            let next =
+                page.next.map(|next| serde_json::json!(next)).map(|next| format!(r#","nextCursor":{next}"#));
+            let head = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{members}"tools":"#, place.id());
+            let tail = format!("{}}}}}\n", next.unwrap_or_default());
+            client.outlet.answer(Frame::Pieces(vec![head.into(), page.tools, tail.into()]), permit);
+        });
+    }
+
+    fn set_level(&self, era: Era, params: Option<&RawValue>) -> Result<String, Rpc> {
+        #[derive(Deserialize)]
+        struct Level {
+            level: String,
+        }
+        if era.modern {
+            return Err(unknown_method("logging/setLevel"));
+        }
+        let level: Option<Level> = params.and_then(object);
+        match level.filter(|level| self.outlet.set_level(&level.level)) {
+            Some(_) => Ok("{}".to_owned()),
+            None => Err(Rpc::bad_params(
+                "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
+            )),
+        }
+    }
+
+    fn listen(&self, era: Era, id: &str, params: Option<&RawValue>) -> Result<(), Rpc> {
+        if !era.modern {
+            return Err(unknown_method("subscriptions/listen"));
+        }
+        let listen = Listen::read(id, params)?;
+        self.outlet.answer(listen.acknowledged(), None);
+        self.lock().listens.push(listen);
+        Ok(())
+    }
+
+    /// Spawns the work for a request. A panic that no guard caught is still an answer.
+    fn spawn(self: &Arc<Self>, id: &str, work: impl Future<Output = ()> + Send + 'static) {
+        let (client, id) = (Arc::clone(self), id.to_owned());
+        // It ends with its own deadline, or is called off through the table of pending requests.
+        tokio::spawn(async move {
+            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                tracing::error!(request = id, "request panicked outside its guard");
+                let rpc = Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request");
+                client.outlet.answer(rpc.frame(&id), None);
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unknown_method(method: &str) -> Rpc {
+    Rpc::new(code::METHOD_NOT_FOUND, "method_not_found", format!("method {method:?} is not known here"))
+}
+
+/// Where a page begins; `None` for the first one.
+fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Rpc> {
+    #[derive(Deserialize)]
+    struct Cursor {
+        #[serde(default)]
+        cursor: Option<String>,
+    }
+    match params {
+        None => Ok(None),
+        Some(params) => object::<Cursor>(params)
+            .map(|cursor| cursor.cursor)
+            .ok_or_else(|| Rpc::bad_params("tools/list takes params with a cursor that is a string")),
+    }
+}

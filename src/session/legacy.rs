@@ -1,0 +1,102 @@
+//! What the older revisions ask of us: `initialize` opens a session that lasts.
+
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::session::reply::Rpc;
+use crate::store::rows::ClientInfo;
+use crate::wire::object;
+
+/// The revisions with `initialize`, newest first.
+pub const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// The only revision with batches.
+pub const BATCH_VERSION: &str = "2025-03-26";
+
+/// An accepted `initialize`.
+#[derive(Debug)]
+pub struct Initialized {
+    /// Who the client is, and the revision that both speak.
+    pub client: ClientInfo,
+    /// The revision.
+    pub version: &'static str,
+    /// The result, in JSON.
+    pub result: String,
+}
+
+/// Answers `initialize`: the client's revision where we speak it, else our newest.
+///
+/// # Errors
+/// When the params have no `protocolVersion`.
+pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initialized, Rpc> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params {
+        protocol_version: String,
+        #[serde(default)]
+        client_info: Option<Implementation>,
+    }
+    let params: Params = params
+        .and_then(object)
+        .ok_or_else(|| Rpc::bad_params("initialize needs params with protocolVersion as a string"))?;
+    let version =
+        VERSIONS.into_iter().find(|version| *version == params.protocol_version).unwrap_or(VERSIONS[0]);
+    let result = json!({
+        "protocolVersion": version,
+        "capabilities": capabilities(),
+        "serverInfo": server_info(),
+        "instructions": instructions,
+    });
+    let mut client = params.client_info.map(Implementation::into_client).unwrap_or_default();
+    client.protocol_version = Some(version.to_owned());
+    Ok(Initialized { client, version, result: result.to_string() })
+}
+
+/// What a client says about itself.
+#[derive(Debug, Deserialize)]
+pub struct Implementation {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+impl Implementation {
+    /// The same, as the record keeps it.
+    #[must_use]
+    pub fn into_client(self) -> ClientInfo {
+        ClientInfo { name: self.name, version: self.version, protocol_version: None }
+    }
+}
+
+/// What the bridge can do today. `listChanged` is always said: a client that is not told of it drops
+/// the notification.
+#[must_use]
+pub fn capabilities() -> serde_json::Value {
+    json!({ "logging": {}, "tools": { "listChanged": true } })
+}
+
+/// Who the bridge is.
+#[must_use]
+pub fn server_info() -> serde_json::Value {
+    json!({ "name": "bridge", "title": "bridge", "version": env!("CARGO_PKG_VERSION") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(params: &str) -> Result<&'static str, i32> {
+        let raw: &RawValue = serde_json::from_str(params).unwrap();
+        initialize(Some(raw), "").map(|initialized| initialized.version).map_err(|rpc| rpc.code)
+    }
+
+    #[test]
+    fn the_clients_revision_counts_where_we_speak_it() {
+        assert_eq!(version(r#"{"protocolVersion":"2024-11-05"}"#), Ok("2024-11-05"));
+        assert_eq!(version(r#"{"protocolVersion":"2099-01-01","clientInfo":{}}"#), Ok("2025-11-25"));
+        assert_eq!(version(r#"{"protocolVersion":1}"#), Err(-32602));
+        assert_eq!(version("[]"), Err(-32602));
+    }
+}

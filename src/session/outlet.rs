@@ -1,0 +1,168 @@
+//! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::downstream::relay::{Hears, Relay};
+use crate::pipes::Sink;
+use crate::queue::{ByteQueue, Weighs};
+use crate::wire::{Frame, object};
+
+/// What may wait for a client that does not read, in bytes, before its servers are not read either.
+pub const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// At most this many pieces are handed to the pipe at once.
+const PIECES_MAX: usize = 256;
+
+/// One line on its way to the client.
+#[derive(Debug)]
+pub struct Out {
+    frame: Frame,
+    /// The room that the request took; given back when its answer is written.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Weighs for Out {
+    fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+/// Severities of `notifications/message`, least severe first (RFC 5424, as in the specification).
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// The way to one client.
+#[derive(Debug)]
+pub struct Outlet {
+    queue: ByteQueue<Out>,
+    /// Index of the least severe level that the client wants to hear.
+    level: AtomicU8,
+    /// Whether the client has said that it is ready for what it did not ask for.
+    open: AtomicBool,
+}
+
+impl Default for Outlet {
+    fn default() -> Self {
+        let queue = ByteQueue::new(OUT_BYTES_MAX);
+        Self { queue, level: AtomicU8::new(0), open: AtomicBool::new(false) }
+    }
+}
+
+impl Outlet {
+    /// Adds an answer; `permit` is the room that its request took.
+    pub fn answer(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
+        // After the end of the session nobody reads it.
+        let _ = self.queue.push(Out { frame, _permit: permit });
+    }
+
+    /// Adds a notification of the bridge's own, if the client is ready for it.
+    pub fn notify(&self, frame: Frame) {
+        if self.open.load(Ordering::Acquire) {
+            self.answer(frame, None);
+        }
+    }
+
+    /// The client is ready for notifications.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Sets the least severe level; false when there is no such level.
+    pub fn set_level(&self, level: &str) -> bool {
+        let index = severity(level);
+        if let Some(index) = index {
+            self.level.store(index, Ordering::Relaxed);
+        }
+        index.is_some()
+    }
+
+    /// Takes nothing more; what waits is still written.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// How many bytes wait for the client.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// Writes what waits until the outlet is closed and empty.
+    ///
+    /// # Errors
+    /// Any fault of the pipe; `BrokenPipe` when the client has closed its end.
+    pub async fn write_out(&self, mut sink: Sink) -> std::io::Result<()> {
+        let mut waiting = VecDeque::new();
+        let mut pieces = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                let more = tokio::select! {
+                    more = self.queue.take(&mut waiting) => more,
+                    () = sink.closed() => return Err(std::io::ErrorKind::BrokenPipe.into()),
+                };
+                if !more {
+                    return Ok(());
+                }
+            }
+            let mut taken: Vec<Out> = Vec::new();
+            let mut bytes = 0;
+            while pieces.len() < PIECES_MAX
+                && let Some(out) = waiting.pop_front()
+            {
+                bytes += out.bytes();
+                pieces.extend(out.frame.pieces().iter().cloned());
+                taken.push(out);
+            }
+            while !pieces.is_empty() {
+                sink.write_some(&mut pieces).await?;
+            }
+            drop(taken);
+            self.queue.written(bytes);
+        }
+    }
+}
+
+impl Hears for Outlet {
+    fn progress(&self, frame: Frame) {
+        self.answer(frame, None);
+    }
+}
+
+impl Relay for Outlet {
+    fn notification(&self, _server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
+        // What belongs to features that are not advertised stays here.
+        if method == "notifications/message" && level_of(params) >= self.level.load(Ordering::Relaxed) {
+            self.notify(Frame::whole(line));
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.queue.has_room()
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.queue.room())
+    }
+}
+
+fn severity(level: &str) -> Option<u8> {
+    LEVELS.iter().position(|known| *known == level).and_then(|index| u8::try_from(index).ok())
+}
+
+/// The level of a message; one that names none is never held back.
+fn level_of(params: Option<&RawValue>) -> u8 {
+    #[derive(Deserialize)]
+    struct Leveled<'a> {
+        #[serde(borrow)]
+        level: std::borrow::Cow<'a, str>,
+    }
+    let level = params.and_then(object::<Leveled<'_>>).and_then(|leveled| severity(&leveled.level));
+    level.unwrap_or(u8::MAX)
+}

@@ -1,0 +1,102 @@
+//! The rows of one attached client: one session for `initialize`, one for each modern client's name.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::store::Journal;
+use crate::store::ids::SessionId;
+use crate::store::lock::SessionLock;
+use crate::store::rows::{ClientInfo, SessionOpened};
+use crate::store::stamp;
+
+/// Modern clients of other names than this many share the last session.
+const MODERN_SESSIONS_MAX: usize = 64;
+
+/// The sessions that are open.
+pub struct Sessions {
+    journal: Journal,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    legacy: Option<SessionId>,
+    modern: HashMap<Option<String>, SessionId>,
+    last_modern: Option<SessionId>,
+    locks: Vec<(SessionId, Option<SessionLock>)>,
+}
+
+impl Sessions {
+    /// No session is open.
+    pub fn new(journal: Journal) -> Self {
+        Self { journal, open: Mutex::default() }
+    }
+
+    /// `initialize` opens the session, or renews it.
+    pub fn initialized(&self, client: ClientInfo) {
+        let mut open = self.lock();
+        match open.legacy {
+            Some(id) => self.journal.session_renewed(id, client),
+            None => open.legacy = Some(self.start(&mut open.locks, client)),
+        }
+    }
+
+    /// The session that `initialize` opened.
+    pub fn legacy(&self) -> Option<SessionId> {
+        self.lock().legacy
+    }
+
+    /// The session of a modern client: one for each process and name.
+    pub fn modern(&self, client: ClientInfo) -> SessionId {
+        let mut open = self.lock();
+        if let Some(id) = open.modern.get(&client.name) {
+            return *id;
+        }
+        if let Some(last) = open.last_modern.filter(|_| open.modern.len() >= MODERN_SESSIONS_MAX) {
+            return last;
+        }
+        let name = client.name.clone();
+        let id = self.start(&mut open.locks, client);
+        open.modern.insert(name, id);
+        open.last_modern = Some(id);
+        id
+    }
+
+    /// Closes every session, and lets go of their locks.
+    pub fn close(&self, reason: &str) {
+        for (id, lock) in std::mem::take(&mut self.lock().locks) {
+            self.journal.session_closed(id, reason);
+            if let Some(lock) = lock {
+                lock.release();
+            }
+        }
+    }
+
+    fn start(&self, locks: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
+        let now = stamp::now_ms();
+        let id = SessionId::new(now);
+        let lock = SessionLock::create(self.journal.data_dir(), id)
+            .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
+        locks.push((id, lock.ok()));
+        tracing::info!(
+            session = %id,
+            client = client.name,
+            client_version = client.version,
+            protocol = client.protocol_version,
+            "session opened"
+        );
+        let pid = std::process::id();
+        self.journal.session_opened(SessionOpened {
+            id,
+            transport: "stdio",
+            client,
+            pid,
+            created_at_ms: now,
+        });
+        id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
