@@ -1,6 +1,103 @@
-//! Verbs for people.
+//! Verbs and global flags; each verb has a file of its own.
 
+pub mod completions;
+pub mod demo;
+pub mod sample;
+pub mod serve;
 pub mod sessions;
 pub mod stats;
-
 mod words;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::paths::{Overrides, Paths};
+
+/// One MCP server in front of all the others: it never goes away, and it keeps the record.
+#[derive(Debug, Parser)]
+#[command(name = "bridge", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  bridge demo                          see it survive a crash, in 20 seconds
+  bridge serve --config ~/mcp.json     what an AI client starts
+  bridge stats --since 24h             what happened since yesterday")]
+pub struct Cli {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Where things are.
+#[derive(Debug, Clone, Args)]
+pub struct Places {
+    /// The configuration: TOML, or the JSON file of a client with its `mcpServers`.
+    #[arg(long, value_name = "FILE", env = "BRIDGE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// The folder with the record (`bridge.db`), locks and logs.
+    #[arg(long, value_name = "DIR", env = "BRIDGE_DATA_DIR", global = true)]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves one client on stdin and stdout; this is what a client's configuration names.
+    Serve(serve::Args),
+    /// Shows how often each tool was called, how often it failed and how long it took.
+    Stats(stats::Args),
+    /// Shows who was attached, since when, and how it ended.
+    Sessions(sessions::Args),
+    /// Shows in 20 seconds what the bridge does when a server, a tool or the bridge itself dies.
+    Demo(demo::Args),
+    /// Prints the completions for a shell.
+    Completions(completions::Args),
+    /// The sample server of `bridge demo`.
+    #[command(name = "__sample", hide = true)]
+    Sample,
+}
+
+impl Places {
+    fn overrides(self) -> Overrides {
+        Overrides { config_file: self.config, data_dir: self.data_dir }
+    }
+}
+
+impl Cli {
+    /// Does what the user asked for.
+    ///
+    /// # Errors
+    /// Whatever kept it from being done, for a person to read.
+    pub fn run(self) -> anyhow::Result<()> {
+        let overrides = self.places.overrides();
+        match self.verb {
+            Verb::Serve(args) => serve::run(&args, overrides),
+            Verb::Stats(args) => {
+                stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Sessions(args) => {
+                sessions::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Demo(args) => demo::run(&args, &mut std::io::stdout().lock()),
+            Verb::Completions(args) => completions::run(&args, &mut std::io::stdout().lock()),
+            Verb::Sample => sample::run(),
+        }
+    }
+}
+
+/// Prints what went wrong, in one place and one form, and says with which code to exit. A reader that
+/// went away is no fault.
+#[expect(clippy::print_stderr, reason = "this is where a person reads why a command failed")]
+#[must_use]
+pub fn report(error: &anyhow::Error) -> std::process::ExitCode {
+    let broken_pipe = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if broken_pipe {
+        return std::process::ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("caused by: {cause}");
+    }
+    std::process::ExitCode::FAILURE
+}
