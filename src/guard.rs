@@ -53,6 +53,14 @@ where
     }
 }
 
+/// Keeps a task of the bridge's own going: one that panics is logged and started again, so that it is
+/// never a silent hang.
+pub async fn keep<F: Future<Output = ()>>(task: &'static str, mut make: impl FnMut() -> F) {
+    while let Err(panic) = AssertUnwindSafe(make()).catch_unwind().await {
+        tracing::error!(task, text = text_of(panic.as_ref()), "task ended unexpectedly, starting it again");
+    }
+}
+
 /// Does work that cannot wait; a panic becomes its text.
 ///
 /// # Errors
@@ -99,6 +107,18 @@ mod tests {
         let work = run(std::future::pending::<()>, call_off);
         let (ended, sent) = tokio::join!(work, async { sender.send(CalledOff::ByClient) });
         assert_eq!((ended, sent), (Guarded::CalledOff(CalledOff::ByClient), Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_started_again() {
+        let mut lives = 0;
+        keep("test", || {
+            lives += 1;
+            let life = lives;
+            async move { assert!(life == 3, "life {life}") }
+        })
+        .await;
+        assert_eq!(lives, 3);
     }
 
     #[tokio::test]

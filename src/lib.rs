@@ -27,6 +27,7 @@ pub mod lines;
 pub mod logging;
 pub mod paths;
 pub mod pipes;
+pub mod pulse;
 pub mod queue;
 pub mod shutdown;
 pub mod tap;

@@ -14,8 +14,12 @@ use crate::downstream::connection::{Answer, Connection, Lost, Outgoing};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, Link, NotReady};
 use crate::names::{SEPARATOR, ServerName};
+use crate::pulse::Pulse;
 use crate::router::offers::Offers;
 use crate::wire::Span;
+
+/// A call that takes longer is not quick: it gets a row while it runs, and a timer for its deadline.
+const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);
 
 /// Where a call goes.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub struct Router {
     own: Arc<Link>,
     /// What is on offer.
     pub offers: Arc<Offers>,
+    /// Who is still there after a while: a call that is not quick gets a deadline.
+    pub pulse: Arc<Pulse>,
     first_list_wait: Duration,
     /// Until when a list waits for servers that are not known yet; set by the first list.
     list_deadline: OnceLock<Instant>,
@@ -87,7 +93,8 @@ impl Router {
         offers: Arc<Offers>,
         first_list_wait: Duration,
     ) -> Self {
-        Self { servers, own, offers, first_list_wait, list_deadline: OnceLock::new() }
+        let pulse = Pulse::new(NOT_QUICK_AFTER);
+        Self { servers, own, offers, pulse, first_list_wait, list_deadline: OnceLock::new() }
     }
 
     /// Where a call of this shown name goes; `None` when nobody offers it. Waits only while the stored
@@ -129,7 +136,7 @@ impl Router {
                 None => routed.link.ready().await.map_err(Fault::NotReady)?,
             };
             let tool_json = self.tool_json(routed, call).await?;
-            match ask(&connection, call, &tool_json, routed.link.call_timeout).await {
+            match self.ask(&connection, call, &tool_json, routed.link.call_timeout).await {
                 Ok(answer) => return Ok(answer),
                 Err(Asked::TimedOut(after)) => return Err(Fault::TimedOut { after }),
                 Err(Asked::Lost(Lost::TooLarge { bytes })) => return Err(Fault::TooLarge { bytes }),
@@ -139,6 +146,32 @@ impl Router {
         }
         let ending = last.unwrap_or_else(|| Arc::new(Ending::unknown()));
         Err(Fault::NotReady(NotReady { ending, retry_after: None }))
+    }
+
+    async fn ask(
+        &self,
+        connection: &Arc<Connection>,
+        call: &Call,
+        tool_json: &str,
+        timeout: Duration,
+    ) -> Result<Answer, Asked> {
+        let outgoing = Outgoing {
+            line: &call.line,
+            id: call.id.clone(),
+            name: Some((call.name.clone(), tool_json.as_bytes())),
+            token: call.token.as_deref(),
+            hears: Arc::clone(&call.hears),
+        };
+        let mut in_flight = connection.ask(outgoing).map_err(Asked::Lost)?;
+        let late = async {
+            self.pulse.passed().await;
+            tokio::time::sleep(timeout.saturating_sub(self.pulse.after())).await;
+        };
+        tokio::select! {
+            biased;
+            reply = in_flight.answer() => reply.map_err(Asked::Lost),
+            () = late => Err(Asked::TimedOut(timeout)),
+        }
     }
 
     /// The tool's name for its server. A server that has been started by now has said what it offers.
@@ -182,26 +215,6 @@ impl Router {
 enum Asked {
     Lost(Lost),
     TimedOut(Duration),
-}
-
-async fn ask(
-    connection: &Arc<Connection>,
-    call: &Call,
-    tool_json: &str,
-    timeout: Duration,
-) -> Result<Answer, Asked> {
-    let outgoing = Outgoing {
-        line: &call.line,
-        id: call.id.clone(),
-        name: Some((call.name.clone(), tool_json.as_bytes())),
-        token: call.token.as_deref(),
-        hears: Arc::clone(&call.hears),
-    };
-    let mut in_flight = connection.ask(outgoing).map_err(Asked::Lost)?;
-    match tokio::time::timeout(timeout, in_flight.answer()).await {
-        Ok(reply) => reply.map_err(Asked::Lost),
-        Err(_) => Err(Asked::TimedOut(timeout)),
-    }
 }
 
 async fn within<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {

@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::config;
 use crate::downstream::process;
+use crate::guard;
 use crate::lines::Lines;
 use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
@@ -91,11 +92,16 @@ async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
     });
     let mut settling = tokio::spawn({
         let client = Arc::clone(&client);
-        async move { client.settle().await }
+        async move { guard::keep("settling", || client.settle()).await }
     });
-    let changes = tokio::spawn({
+    let others = tokio::spawn({
         let client = Arc::clone(&client);
-        async move { client.tell_changes().await }
+        async move {
+            tokio::join!(
+                guard::keep("changes", || client.tell_changes()),
+                guard::keep("pulse", || client.keep_time())
+            )
+        }
     });
     let reason = loop {
         tokio::select! {
@@ -111,12 +117,6 @@ async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
                     StopReason::InputFault
                 }
             }),
-            // Without this a client would wait for ever for answers that nobody lets go.
-            ended = &mut settling => {
-                tracing::error!(panicked = ended.is_err(), "settling ended unexpectedly, starting it again");
-                let client = Arc::clone(&client);
-                settling = tokio::spawn(async move { client.settle().await });
-            }
             ended = &mut writer, if closing.reason().is_none() => if ended.is_err() {
                 tracing::error!("writer ended unexpectedly");
                 closing.raise(StopReason::OutputClosed);
@@ -127,7 +127,7 @@ async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
         }
     };
     reader.abort();
-    changes.abort();
+    others.abort();
     if reason == StopReason::EndOfInput {
         // A script that writes its requests and closes the pipe still gets quick answers.
         let _ = tokio::time::timeout(LAST_ANSWERS, client.answered()).await;

@@ -121,6 +121,11 @@ impl Client {
         self.settling.run(&self.journal, &self.outlet).await;
     }
 
+    /// Tells calls that they are not quick.
+    pub async fn keep_time(&self) {
+        self.router.pulse.run().await;
+    }
+
     /// Tells the client when what is on offer has changed.
     pub async fn tell_changes(&self) {
         let mut views = self.router.offers.subscribe();

@@ -15,6 +15,10 @@ use super::{CHUNK_BYTES, consume};
 /// Pieces in one system call: far below every platform's `IOV_MAX`.
 const PIECES_MAX: usize = 64;
 
+/// How much a pipe may hold, in bytes: a large line then passes in few turns.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 1024 * 1024;
+
 /// One descriptor, known to the runtime's reactor.
 #[derive(Debug)]
 pub struct Ready {
@@ -58,13 +62,17 @@ impl Ready {
     /// A pipe whose other end a server holds: the open file is ours alone.
     pub fn own_pipe(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        widen(&fd);
         Ok(Self { fd: register(fd, Interest::READABLE.add(Interest::WRITABLE))?, kind: Kind::NonBlocking })
     }
 
     fn shared(fd: &OwnedFd, access: OFlags, interest: Interest) -> Option<Self> {
         let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
             FileType::Socket => (fd.try_clone().ok()?, Kind::Socket),
-            FileType::Fifo => (reopen(fd, access)?, Kind::NonBlocking),
+            FileType::Fifo => {
+                widen(fd);
+                (reopen(fd, access)?, Kind::NonBlocking)
+            }
             _ => return None,
         };
         let fd = register(fd, interest).ok()?;
@@ -175,6 +183,15 @@ fn wait_or_fail(guard: &mut AsyncFdReadyGuard<'_, OwnedFd>, error: io::Error) ->
         _ => Err(error),
     }
 }
+
+/// Lets a pipe hold more, where the system allows it; an unprivileged user's share is limited.
+#[cfg(target_os = "linux")]
+fn widen(fd: &OwnedFd) {
+    // A narrow pipe is only slower.
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES);
+}
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &OwnedFd) {}
 
 /// Opens the same pipe a second time, as an open file of our own.
 #[cfg(target_os = "linux")]

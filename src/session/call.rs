@@ -1,7 +1,7 @@
 //! One `tools/call`: from its line to its one row and its one answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -21,9 +21,6 @@ use crate::store::ids::CallId;
 use crate::store::rows::{CallBegun, CallFinished};
 use crate::store::stamp;
 use crate::wire::{CallParams, Cut, Envelope, Frame, Meta, Span, object, span_of, splice};
-
-/// A call that still runs after this gets its open row; a quicker one is written once, whole.
-const OPEN_ROW_AFTER: Duration = Duration::from_millis(5);
 
 /// A `tools/call` that was read and not yet routed.
 pub struct Request {
@@ -100,7 +97,8 @@ pub async fn run(client: Arc<Client>, request: Request) {
                 tokio::select! {
                     biased;
                     guarded = &mut work => guarded,
-                    () = tokio::time::sleep(OPEN_ROW_AFTER) => {
+                    // A quicker call is written once, whole.
+                    () = client.router.pulse.passed() => {
                         client.journal.begin(row.clone());
                         work.await
                     }
