@@ -16,7 +16,7 @@ use crate::downstream::{Ending, Link, NotReady};
 use crate::names::{SEPARATOR, ServerName};
 use crate::pulse::Pulse;
 use crate::router::offers::Offers;
-use crate::wire::Span;
+use crate::wire::{Cut, Span};
 
 /// A call that takes longer is not quick: it gets a row while it runs, and a timer for its deadline.
 const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);
@@ -42,6 +42,8 @@ pub struct Call {
     pub id: Span,
     /// Where the tool's name stands.
     pub name: Span,
+    /// Where the metadata of a modern request stands, and what an older server gets in its place.
+    pub meta: Option<(Span, String)>,
     /// The name that the client used.
     pub shown: String,
     /// The progress token, in JSON.
@@ -155,10 +157,12 @@ impl Router {
         tool_json: &str,
         timeout: Duration,
     ) -> Result<Answer, Asked> {
+        let mut cuts = vec![Cut { span: call.name.clone(), text: tool_json.as_bytes() }];
+        cuts.extend(call.meta.as_ref().map(|(span, meta)| Cut { span: span.clone(), text: meta.as_bytes() }));
         let outgoing = Outgoing {
             line: &call.line,
             id: call.id.clone(),
-            name: Some((call.name.clone(), tool_json.as_bytes())),
+            cuts,
             token: call.token.as_deref(),
             hears: Arc::clone(&call.hears),
         };

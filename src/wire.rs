@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use peek::{CallParams, Meta, ResultPeek, object, progress_token};
+pub use peek::{CallParams, Meta, ResultPeek, legacy_meta, object, progress_token};
 pub use salvage::id_in_head;
 
 /// Where a value stands in its line, in bytes.

@@ -74,8 +74,8 @@ pub struct Outgoing<'a> {
     pub line: &'a Bytes,
     /// Where its id stands.
     pub id: Span,
-    /// Where the tool's name stands, and the name in JSON that goes there.
-    pub name: Option<(Span, &'a [u8])>,
+    /// What else changes in it: the tool's name, above all.
+    pub cuts: Vec<Cut<'a>>,
     /// The progress token, in JSON.
     pub token: Option<&'a str>,
     /// Who hears what the server says of this request before it answers.
@@ -171,10 +171,10 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection has ended; the request was not written.
-    pub fn ask(self: &Arc<Self>, outgoing: Outgoing<'_>) -> Result<InFlight, Lost> {
+    pub fn ask<'a>(self: &Arc<Self>, outgoing: Outgoing<'a>) -> Result<InFlight, Lost> {
         self.put(outgoing.token, Some(outgoing.hears), |id| {
-            let mut cuts = vec![Cut { span: outgoing.id, text: id.as_bytes() }];
-            cuts.extend(outgoing.name.map(|(span, text)| Cut { span, text }));
+            let mut cuts: Vec<Cut<'_>> = outgoing.cuts;
+            cuts.push(Cut { span: outgoing.id, text: id.as_bytes() });
             splice(outgoing.line, &cuts)
         })
     }

@@ -1,7 +1,7 @@
 //! Everything that serves one client, built in order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use tokio::runtime::{Handle, Runtime};
@@ -40,7 +40,7 @@ pub struct House {
     /// The longest line that it may send, in bytes.
     pub in_line_bytes_max: usize,
     stop: watch::Sender<bool>,
-    keepers: Vec<(ServerName, JoinHandle<()>)>,
+    keepers: Vec<JoinHandle<()>>,
     servers: usize,
 }
 
@@ -96,24 +96,22 @@ impl House {
     }
 
     /// Tells every keeper to end its server, all at once; the future waits until they are gone.
-    pub fn stop_servers(&self) -> impl Future<Output = ()> + use<> {
+    pub fn stop_servers(&mut self) -> impl Future<Output = ()> + use<> {
         self.stop.send_replace(true);
-        let keepers: Vec<_> =
-            self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.abort_handle())).collect();
+        let keepers = std::mem::take(&mut self.keepers);
         async move {
-            let gone = keepers.into_iter().map(|(_, keeper)| async move {
-                while !keeper.is_finished() {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
+            for ended in join_all(keepers).await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "keeper ended unexpectedly");
                 }
-            });
-            join_all(gone).await;
+            }
         }
     }
 }
 
 impl Ground<'_> {
     /// One keeper for each server; none of them starts anything yet.
-    fn keep_servers(&self, servers: Vec<Server>) -> (Vec<Arc<Link>>, Vec<(ServerName, JoinHandle<()>)>) {
+    fn keep_servers(&self, servers: Vec<Server>) -> (Vec<Arc<Link>>, Vec<JoinHandle<()>>) {
         let recorder = Arc::new(Recorder::new(self.journal.clone(), Arc::clone(&self.offers)));
         let keep = |server: Server| {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
@@ -127,7 +125,7 @@ impl Ground<'_> {
                 limits: limits(self.settings),
             };
             let keeper = Keeper::new(server, around, status, orders);
-            (Arc::new(link.clone()), (link.name, self.work.spawn(keeper.run(self.stop.clone()))))
+            (Arc::new(link), self.work.spawn(keeper.run(self.stop.clone())))
         };
         servers.into_iter().map(keep).unzip()
     }
@@ -139,7 +137,7 @@ impl Ground<'_> {
         loaded: Loaded,
         started: Instant,
         selftest: bool,
-    ) -> (Arc<Link>, (ServerName, JoinHandle<()>)) {
+    ) -> (Arc<Link>, JoinHandle<()>) {
         let sources = Arc::new(Sources {
             loaded,
             servers: links.to_vec(),
@@ -147,11 +145,10 @@ impl Ground<'_> {
             journal: self.journal.clone(),
             started,
         });
-        let name = ServerName::own();
-        let (link, status, _never) = link(name.clone(), CALL_TIMEOUT, CALL_TIMEOUT);
+        let (link, status, _never) = link(ServerName::own(), CALL_TIMEOUT, CALL_TIMEOUT);
         let builtin = Builtin::new(sources, selftest);
         let kept = self.work.spawn(builtin.keep(status, self.outlet.clone(), self.stop.clone()));
-        (Arc::new(link), (name, kept))
+        (Arc::new(link), kept)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::session::{Client, Era};
 use crate::store::ids::CallId;
 use crate::store::rows::{CallBegun, CallFinished};
 use crate::store::stamp;
-use crate::wire::{CallParams, Cut, Envelope, Frame, Meta, Span, object, span_of, splice};
+use crate::wire::{CallParams, Cut, Envelope, Frame, Meta, Span, legacy_meta, object, span_of, splice};
 
 /// A `tools/call` that was read and not yet routed.
 pub struct Request {
@@ -54,10 +54,13 @@ impl Request {
         let name = params.name.ok_or_else(missing)?;
         let shown: String = serde_json::from_str(name.get()).map_err(|_| missing())?;
         let span = |raw: &RawValue| span_of(line, raw.get()).unwrap_or_default();
+        // Every server's session is opened by `initialize`.
+        let modern = params.meta.filter(|_| meta.protocol_version.is_some());
         Ok(Call {
             line: line.clone(),
             id: envelope.id.map(span).unwrap_or_default(),
             name: span(name),
+            meta: modern.and_then(|meta| Some((span(meta), legacy_meta(meta)?))),
             shown,
             token: meta.progress_token.map(|token| token.get().into()),
             hears,

@@ -54,6 +54,62 @@ impl<'a> Meta<'a> {
     }
 }
 
+/// What belongs to the envelope of a modern request and means nothing to an older server.
+const MODERN_MEMBERS: [&str; 4] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/logLevel",
+];
+
+/// A request's `_meta` as a server takes it whose session was opened by `initialize`: without the
+/// members of the modern envelope, which some servers refuse there. Every other byte stays.
+#[must_use]
+pub fn legacy_meta(meta: &RawValue) -> Option<String> {
+    let text = meta.get();
+    let members = object::<Members<'_>>(meta)?.0;
+    let mut kept = String::from("{");
+    let mut from = 1;
+    for (key, value) in members {
+        let end = super::span_of(text.as_bytes(), value.get())?.end;
+        let member = text.get(from..end)?;
+        from = end;
+        if !MODERN_MEMBERS.contains(&key.as_ref()) {
+            // Between two members stands one comma, wherever the white space is.
+            let member = member.trim_start().strip_prefix(',').unwrap_or(member);
+            kept.push_str(if kept.len() > 1 { "," } else { "" });
+            kept.push_str(member);
+        }
+    }
+    kept.push_str(text.get(from..)?);
+    Some(kept)
+}
+
+/// The members of an object in their order.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    members.push((key.0, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
 /// The progress token of a `notifications/progress`, in JSON.
 #[must_use]
 pub fn progress_token(params: Option<&RawValue>) -> Option<&str> {
@@ -180,6 +236,25 @@ mod tests {
     #[test]
     fn a_number_of_any_size_inside_a_result_is_fine() {
         check(r#"{"n":1180591620717411303424,"e":1e999999,"isError":true}"#, true, false);
+    }
+
+    #[track_caller]
+    fn check_legacy_meta(meta: &str, expected: &str) {
+        let raw: &RawValue = serde_json::from_str(meta).unwrap();
+        assert_eq!(legacy_meta(raw).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_older_server_gets_the_metadata_without_the_modern_envelope() {
+        let version = r#""io.modelcontextprotocol/protocolVersion": "2026-07-28""#;
+        let client = r#""io.modelcontextprotocol/clientInfo":{"name":"a,}"}"#;
+        check_legacy_meta(&format!("{{{version}}}"), "{}");
+        check_legacy_meta(
+            &format!(r#"{{ {version} ,"progressToken": 1E2, {client} }}"#),
+            r#"{"progressToken": 1E2 }"#,
+        );
+        check_legacy_meta(&format!(r#"{{"a":1, {version},{client} , "b":[2] }}"#), r#"{"a":1, "b":[2] }"#);
+        check_legacy_meta(r#"{"x":{"y":"\u0041"}}"#, r#"{"x":{"y":"\u0041"}}"#);
     }
 
     #[test]
