@@ -1,9 +1,12 @@
 //! Lines out of a byte source: whole ones as shared bytes, too long ones as what can be said of them.
 
+mod spare;
+
 use std::io;
 
 use bytes::Bytes;
 
+use crate::lines::spare::{KEPT_FOR, Spare};
 use crate::pipes::{CHUNK_BYTES, Source};
 
 /// How much of the head and of the tail of a too long line is kept, in bytes.
@@ -49,6 +52,13 @@ impl Lines {
     /// Any fault of the source.
     pub async fn fill(&mut self) -> io::Result<bool> {
         self.cutter.compact();
+        if self.cutter.spare.is_wanted() {
+            let read = self.source.read(&mut self.cutter.buffer);
+            if let Ok(count) = tokio::time::timeout(KEPT_FOR, read).await {
+                return Ok(count? > 0);
+            }
+            self.cutter.spare.give_back();
+        }
         Ok(self.source.read(&mut self.cutter.buffer).await? > 0)
     }
 
@@ -67,6 +77,7 @@ struct Cutter {
     searched: usize,
     line_bytes_max: usize,
     too_long: Option<Excess>,
+    spare: Spare,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +89,8 @@ struct Excess {
 
 impl Cutter {
     fn new(line_bytes_max: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, searched: 0, line_bytes_max, too_long: None }
+        let spare = Spare::default();
+        Self { buffer: Vec::new(), start: 0, searched: 0, line_bytes_max, too_long: None, spare }
     }
 
     fn next_line(&mut self) -> Option<Line> {
@@ -115,7 +127,7 @@ impl Cutter {
         let line = if whole {
             // A large line that fills the buffer leaves with it.
             self.start = 0;
-            Bytes::from(std::mem::take(&mut self.buffer)).slice(range)
+            self.spare.lend(std::mem::take(&mut self.buffer)).slice(range)
         } else {
             Bytes::copy_from_slice(self.buffer.get(range)?)
         };
@@ -148,6 +160,17 @@ impl Cutter {
         }
         self.searched -= self.start;
         self.start = 0;
+        if self.buffer.len() >= CHUNK_BYTES / 2 {
+            self.move_to_spare();
+        }
+    }
+
+    /// A line that grows long goes on in the spare buffer, if there is a larger one.
+    fn move_to_spare(&mut self) {
+        if let Some(mut spare) = self.spare.take().filter(|spare| spare.capacity() > self.buffer.capacity()) {
+            spare.extend_from_slice(&self.buffer);
+            self.buffer = spare;
+        }
     }
 }
 
