@@ -1,2 +1,25 @@
+//! The promises of the bridge, kept by the real binary in front of scripted servers.
+//!
+//! Each test stands in a [`support::Room`] of its own: own home, own data folder, no environment.
+//! Nothing sleeps to let something happen: tests wait for a line, a row or a process's end, under a deadline.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a panic is a test's report, and its name is its documentation"
+)]
+
+#[allow(dead_code, reason = "each feature uses its part of the room")]
+mod support;
+
 #[test]
-fn x() {}
+fn a_scripted_server_is_called_through_the_bridge() {
+    let room = support::Room::new().server("s", &["on tools/call: echo"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let answer = bridge.call("s__echo", serde_json::json!({ "a": 1 }));
+    assert_eq!(answer["result"]["structuredContent"], serde_json::json!({ "a": 1 }));
+}
