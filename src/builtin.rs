@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use crate::builtin::status::Sources;
-use crate::downstream::connection::{Connection, HandOut};
+use crate::downstream::connection::Connection;
+use crate::downstream::connection::outflow::HandOut;
 use crate::downstream::relay::Relay;
 use crate::downstream::{Ending, LinkState, Status};
 use crate::guard::{self, Guarded};

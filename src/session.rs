@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod legacy;
+mod misfit;
 pub mod modern;
 pub mod outlet;
 pub mod pending;
@@ -19,7 +20,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::downstream::relay::Hears;
-use crate::guard;
+use crate::guard::{self, CalledOff};
 use crate::lines::{Line, Lines};
 use crate::router::Router;
 use crate::session::call::Request;
@@ -32,7 +33,7 @@ use crate::session::settle::{Settled, Settling};
 use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
 use crate::store::stamp;
-use crate::wire::{Envelope, Frame, Kind, Malformed, Meta, batch, id_in_head, object};
+use crate::wire::{Envelope, Frame, Kind, Malformed, Meta, object};
 
 /// Requests that have no answer yet have room for this many bytes; beyond it the client is not read.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -108,7 +109,9 @@ impl Client {
                         self.hear_guarded(&line, permit);
                     }
                     Line::TooLong { head, bytes, .. } => {
-                        self.refuse(&head, bytes, code::INVALID_REQUEST, "too_long", "the line is too long");
+                        let permit = self.make_room(head.len()).await;
+                        let fault = (code::INVALID_REQUEST, "too_long", "the line is too long");
+                        self.refuse(&head, bytes, fault, permit);
                     }
                 }
             }
@@ -168,80 +171,23 @@ impl Client {
     fn hear_guarded(self: &Arc<Self>, line: &Bytes, permit: Permit) {
         if let Err(text) = guard::run_now(|| self.hear(line, permit)) {
             tracing::error!(text, "line panicked");
-            self.refuse(line, line.len(), code::INTERNAL, "panic", "the bridge failed on this message");
+            let fault = (code::INTERNAL, "panic", "the bridge failed on this message");
+            self.refuse(line, line.len(), fault, None);
         }
     }
 
     fn hear(self: &Arc<Self>, line: &Bytes, permit: Permit) {
         let envelope = match Envelope::parse(line) {
             Ok(envelope) => envelope,
-            Err(Malformed::Batch) => return self.hear_batch(line),
-            Err(error @ Malformed::Form) => {
-                return self.refuse(line, line.len(), code::INVALID_REQUEST, "malformed", &error.to_string());
-            }
-            Err(error) => {
-                return self.refuse(line, line.len(), code::PARSE_ERROR, "malformed", &error.to_string());
-            }
+            Err(Malformed::Batch) => return self.hear_batch(line, permit),
+            Err(error) => return self.refuse_malformed(line, &error, permit),
         };
         match envelope.kind() {
             Kind::Request => self.hear_request(line, &envelope, permit),
             Kind::Notification => self.hear_notification(&envelope),
             // Nothing is asked of the client yet.
             Kind::Response => tracing::debug!("answer without a request dropped"),
-            Kind::Stray => {
-                let text = Malformed::Form.to_string();
-                self.refuse(line, line.len(), code::INVALID_REQUEST, "malformed", &text);
-            }
-        }
-    }
-
-    /// A batch was part of one revision only.
-    fn hear_batch(self: &Arc<Self>, line: &Bytes) {
-        let Ok(members) = batch(line) else {
-            return self.refuse(
-                line,
-                line.len(),
-                code::PARSE_ERROR,
-                "malformed",
-                &Malformed::Syntax.to_string(),
-            );
-        };
-        if self.lock().legacy == Some(legacy::BATCH_VERSION) && !members.is_empty() {
-            for member in members {
-                self.hear_guarded(&Bytes::copy_from_slice(member.get().as_bytes()), None);
-            }
-            return;
-        }
-        let ids = members.iter().filter_map(|member| Envelope::parse(member.get().as_bytes()).ok()?.id);
-        let id = ids.map(RawValue::get).next().unwrap_or("null");
-        let rpc = Rpc::new(
-            code::INVALID_REQUEST,
-            "batch",
-            "a batch is no message in this revision of the protocol",
-        );
-        self.outlet.answer(rpc.frame(id), None);
-    }
-
-    /// Answers a line that is no message, when its id can be found: an error without one makes clients
-    /// fail (protocol.md, "Lines that are not well formed").
-    fn refuse(&self, line: &[u8], bytes: usize, code: i32, kind: &str, message: &str) {
-        let id = id_in_head(line);
-        let count = {
-            let mut state = self.lock();
-            state.malformed += 1;
-            state.malformed
-        };
-        if count.is_power_of_two() {
-            tracing::warn!(
-                bytes,
-                count,
-                kind,
-                answered = id.is_some(),
-                "client sent a line that is no message"
-            );
-        }
-        if let Some(id) = id {
-            self.outlet.answer(Rpc::new(code, kind, message).frame(&id), None);
+            Kind::Stray => self.refuse_malformed(line, &Malformed::Form, permit),
         }
     }
 
@@ -352,7 +298,20 @@ impl Client {
         };
         self.spawn(id, async move {
             let guarded = guard::run(|| client.router.catalog(), call_off).await;
-            let guard::Guarded::Done(catalog) = guarded else { return };
+            let catalog = match guarded {
+                guard::Guarded::Done(catalog) => catalog,
+                // A request that was taken back gets no answer.
+                guard::Guarded::CalledOff(CalledOff::ByClient) => return,
+                guard::Guarded::CalledOff(CalledOff::ByStop) => {
+                    let rpc = Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping");
+                    return client.outlet.answer(rpc.frame(place.id()), permit);
+                }
+                guard::Guarded::Panicked(text) => {
+                    tracing::error!(text, "list panicked");
+                    let rpc = Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request");
+                    return client.outlet.answer(rpc.frame(place.id()), permit);
+                }
+            };
             let page = catalog.page(after.as_deref());
             let members = if era.modern { modern::list_members() } else { String::new() };
             let next =

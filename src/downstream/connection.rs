@@ -3,7 +3,10 @@
 //! Requests of clients carry the bridge's own ids from [`FIRST_ID`] up; smaller ids are the SDK's,
 //! whose messages travel on the same pipe. The id of an answer tells whose it is.
 
-use std::collections::{HashMap, VecDeque};
+pub mod in_flight;
+pub mod outflow;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +16,8 @@ use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 
 use crate::downstream::Ending;
+use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::relay::{Hears, Relay};
-use crate::pipes::Sink;
 use crate::queue::{ByteQueue, Weighs};
 use crate::wire::{Cut, Envelope, Frame, Kind, Span, span_of, splice};
 
@@ -23,9 +26,6 @@ pub const FIRST_ID: u64 = 1 << 40;
 
 /// Requests that wait to be written to one server have room for this many bytes.
 const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// At most this much is marked as written at once, in bytes.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// How the answer of a server reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,15 +357,6 @@ impl Connection {
         Some(waiter)
     }
 
-    /// Marks what is about to be written and leaves out what nobody waits for any more.
-    fn mark_written(&self, batch: &mut Vec<Outbound>) {
-        let mut table = self.lock();
-        batch.retain(|outbound| match outbound.request {
-            None => true,
-            Some(id) => table.waiting.get_mut(&id).map(|waiter| waiter.written = true).is_some(),
-        });
-    }
-
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,99 +369,6 @@ pub enum Heard {
     Message,
     /// No message.
     Garbage(Bytes),
-}
-
-/// A request that is under way.
-pub struct InFlight {
-    connection: Arc<Connection>,
-    id: u64,
-    answer: oneshot::Receiver<Reply>,
-}
-
-impl InFlight {
-    /// Waits for the server's answer.
-    ///
-    /// # Errors
-    /// When the connection ends first, or the answer is too large to be read.
-    pub async fn answer(&mut self) -> Reply {
-        match (&mut self.answer).await {
-            Ok(reply) => reply,
-            // The sender is dropped only with the connection itself.
-            Err(_) => Err(Lost::Ended { written: true, ending: Arc::new(Ending::unknown()) }),
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.connection.forget(self.id)
-            && waiter.written
-        {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
-                self.id
-            );
-            // A connection that has ended needs no cancel.
-            let _ = self.connection.say(line.into_bytes());
-        }
-    }
-}
-
-/// Writes what waits to the server until the connection ends.
-///
-/// # Errors
-/// Any fault of the pipe.
-pub async fn write_out(connection: &Connection, mut sink: Sink) -> std::io::Result<()> {
-    let mut waiting = VecDeque::new();
-    let mut pieces = VecDeque::new();
-    loop {
-        if waiting.is_empty() && !connection.out.take(&mut waiting).await {
-            return Ok(());
-        }
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES_MAX
-            && let Some(outbound) = waiting.pop_front()
-        {
-            bytes += outbound.bytes();
-            batch.push(outbound);
-        }
-        connection.mark_written(&mut batch);
-        pieces.extend(batch.iter().flat_map(|outbound| outbound.frame.pieces().iter().cloned()));
-        while !pieces.is_empty() {
-            sink.write_some(&mut pieces).await?;
-        }
-        connection.out.written(bytes);
-    }
-}
-
-/// What waits for a server that lives in this process, line by line.
-pub struct HandOut {
-    connection: Arc<Connection>,
-    waiting: VecDeque<Outbound>,
-}
-
-impl HandOut {
-    /// Takes what is sent on this connection.
-    #[must_use]
-    pub fn of(connection: &Arc<Connection>) -> Self {
-        Self { connection: Arc::clone(connection), waiting: VecDeque::new() }
-    }
-
-    /// Waits for the next line; `None` when the connection has ended.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
-        loop {
-            if self.waiting.is_empty() && !self.connection.out.take(&mut self.waiting).await {
-                return None;
-            }
-            let mut batch: Vec<Outbound> = self.waiting.pop_front().into_iter().collect();
-            self.connection.out.written(batch.iter().map(Outbound::bytes).sum());
-            self.connection.mark_written(&mut batch);
-            if let Some(outbound) = batch.pop() {
-                return Some(outbound.frame.pieces().concat());
-            }
-        }
-    }
 }
 
 /// The id at the end of a line that was too long to keep: some servers write it last.

@@ -2,28 +2,28 @@
 //!
 //! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
 
-use std::future::Future;
+mod hearing;
+
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::server::Server;
-use crate::downstream::connection::{Connection, Heard, write_out};
+use crate::downstream::connection::Connection;
+use crate::downstream::connection::outflow::write_out;
 use crate::downstream::handshake::{Greeted, greet};
+use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
 use crate::downstream::listing::list_tools;
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
 use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
-use crate::lines::{Line, Lines};
+use crate::lines::Lines;
 use crate::outcome::Cause;
 use crate::pipes;
 use crate::policy::{Limits, Nature, Policy, Verdict};
@@ -375,58 +375,4 @@ fn ending(cause: Cause, what: &str, status: Option<ExitStatus>) -> Ending {
         (what, Some(how)) => format!("{what} ({how})"),
     };
     Ending { exit_code, signal, ..Ending::of(cause, what) }
-}
-
-/// Reads a server's output to its end.
-async fn read_in(connection: &Connection, mut lines: Lines, tail: &Tail) -> std::io::Result<()> {
-    while lines.fill().await? {
-        while let Some(line) = lines.next_line() {
-            match line {
-                Line::Whole(line) => {
-                    if let Heard::Garbage(line) = connection.hear(line) {
-                        heard_garbage(connection, &line, tail);
-                    }
-                }
-                Line::TooLong { head, tail, bytes } => connection.hear_too_long(&head, &tail, bytes),
-            }
-            connection.room_for_more().await;
-        }
-    }
-    Ok(())
-}
-
-/// A line that is no message is kept beside the stderr, where an error quotes it; the log counts.
-fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
-    let mut kept = b"[stdout] ".to_vec();
-    kept.extend_from_slice(line);
-    tail.push(&kept);
-    let (count, _) = connection.noise();
-    // A server that prints its log to stdout prints much of it.
-    if count.is_power_of_two() {
-        tracing::warn!(?connection, count, bytes = line.len(), "server wrote something that is no message");
-    }
-}
-
-/// Takes out what is for the keeper and passes the rest on.
-struct KeeperRelay {
-    to: Arc<dyn Relay>,
-    relist: Arc<Notify>,
-}
-
-impl Relay for KeeperRelay {
-    fn notification(&self, server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        if method == "notifications/tools/list_changed" {
-            self.relist.notify_one();
-        } else {
-            self.to.notification(server, method, line, params);
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.to.has_room()
-    }
-
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.to.room()
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::downstream::connection::{Connection, InFlight, Verdict};
+use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::connection::{Connection, Verdict};
 use crate::wire::{Envelope, object};
 
 /// Pages of one list; a server that never ends its list is cut here.

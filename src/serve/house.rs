@@ -44,6 +44,8 @@ pub struct House {
     servers: usize,
 }
 
+/// A keeper's task.
+
 /// What is built first and used by what follows.
 struct Ground<'a> {
     paths: &'a Paths,

@@ -1,0 +1,44 @@
+//! A request on its way, and how it is taken back.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::downstream::Ending;
+use crate::downstream::connection::{Connection, Lost, Reply};
+
+/// A request that is under way.
+pub struct InFlight {
+    pub(super) connection: Arc<Connection>,
+    pub(super) id: u64,
+    pub(super) answer: oneshot::Receiver<Reply>,
+}
+
+impl InFlight {
+    /// Waits for the server's answer.
+    ///
+    /// # Errors
+    /// When the connection ends first, or the answer is too large to be read.
+    pub async fn answer(&mut self) -> Reply {
+        match (&mut self.answer).await {
+            Ok(reply) => reply,
+            // The sender is dropped only with the connection itself.
+            Err(_) => Err(Lost::Ended { written: true, ending: Arc::new(Ending::unknown()) }),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.connection.forget(self.id)
+            && waiter.written
+        {
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
+                self.id
+            );
+            // A connection that has ended needs no cancel.
+            let _ = self.connection.say(line.into_bytes());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Lines that are not well formed, and batches (protocol.md, "Lines that are not well formed").
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::session::reply::{Rpc, code};
+use crate::session::{Client, Permit, legacy};
+use crate::wire::{Envelope, Malformed, batch, id_in_head};
+
+/// A code, a kind and a sentence.
+type Fault<'a> = (i32, &'a str, &'a str);
+
+impl Client {
+    /// A batch was part of one revision only.
+    pub(super) fn hear_batch(self: &Arc<Self>, line: &Bytes, mut permit: Permit) {
+        let Ok(members) = batch(line) else {
+            return self.refuse_malformed(line, &Malformed::Syntax, permit);
+        };
+        if self.lock().legacy == Some(legacy::BATCH_VERSION) && !members.is_empty() {
+            // Each answer holds its share of the room that the line took.
+            let share = permit.as_ref().map_or(0, |permit| permit.num_permits()) / members.len();
+            for member in members {
+                let permit = permit.as_mut().and_then(|permit| permit.split(share));
+                let member = Bytes::copy_from_slice(member.get().as_bytes());
+                // A batch in a batch is none, and must not take our stack.
+                if member.starts_with(b"[") {
+                    self.refuse_malformed(&member, &Malformed::Form, permit);
+                } else {
+                    self.hear_guarded(&member, permit);
+                }
+            }
+            return;
+        }
+        let ids = members.iter().filter_map(|member| Envelope::parse(member.get().as_bytes()).ok()?.id);
+        let id = ids.map(RawValue::get).next().unwrap_or("null");
+        let text = "a batch is no message in this revision of the protocol";
+        self.outlet.answer(Rpc::new(code::INVALID_REQUEST, "batch", text).frame(id), permit);
+    }
+
+    /// Refuses a whole line by what is wrong with it.
+    pub(super) fn refuse_malformed(&self, line: &[u8], error: &Malformed, permit: Permit) {
+        let code = match error {
+            Malformed::Form | Malformed::Batch => code::INVALID_REQUEST,
+            Malformed::Encoding | Malformed::Syntax => code::PARSE_ERROR,
+        };
+        self.refuse(line, line.len(), (code, "malformed", &error.to_string()), permit);
+    }
+
+    /// Answers a line that is no message, when its id can be found: an error without one makes clients
+    /// fail.
+    pub(super) fn refuse(&self, line: &[u8], bytes: usize, fault: Fault<'_>, permit: Permit) {
+        let (code, kind, message) = fault;
+        let id = id_in_head(line);
+        let count = {
+            let mut state = self.lock();
+            state.malformed += 1;
+            state.malformed
+        };
+        if count.is_power_of_two() {
+            tracing::warn!(
+                bytes,
+                count,
+                kind,
+                answered = id.is_some(),
+                "client sent a line that is no message"
+            );
+        }
+        if let Some(id) = id {
+            self.outlet.answer(Rpc::new(code, kind, message).frame(&id), permit);
+        }
+    }
+}
