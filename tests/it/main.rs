@@ -12,14 +12,9 @@
     reason = "a panic is a test's report, and its name is its documentation"
 )]
 
+mod hostile;
+mod house;
+mod ids;
+mod protocol;
 #[allow(dead_code, reason = "each feature uses its part of the room")]
 mod support;
-
-#[test]
-fn a_scripted_server_is_called_through_the_bridge() {
-    let room = support::Room::new().server("s", &["on tools/call: echo"]);
-    let mut bridge = room.start();
-    bridge.initialize();
-    let answer = bridge.call("s__echo", serde_json::json!({ "a": 1 }));
-    assert_eq!(answer["result"]["structuredContent"], serde_json::json!({ "a": 1 }));
-}

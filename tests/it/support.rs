@@ -219,7 +219,8 @@ pub struct Bridge {
     lines: Receiver<Vec<u8>>,
     /// Lines that were received and that nobody has asked for yet.
     backlog: VecDeque<Vec<u8>>,
-    unread: Option<(Box<dyn Read + Send>, Sender<Vec<u8>>)>,
+    /// The end that nobody reads yet, and where its lines will go.
+    unread: Option<(File, Sender<Vec<u8>>)>,
     log: Arc<Log>,
     next_id: u64,
 }
@@ -272,7 +273,7 @@ impl Bridge {
         let (stderr, gathered) = (child.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || gathered.gather(stderr));
         let (sender, lines) = channel();
-        let unread = stdout.map(|stdout| (Box::new(stdout) as Box<dyn Read + Send>, sender));
+        let unread = stdout.map(|stdout| (stdout, sender));
         let backlog = VecDeque::new();
         let mut bridge = Self { child, data, stdin, lines, backlog, unread, log, next_id: 0 };
         if !read_later {
