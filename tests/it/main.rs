@@ -12,9 +12,12 @@
     reason = "a panic is a test's report, and its name is its documentation"
 )]
 
+mod burst;
+mod bytes;
 mod hostile;
 mod house;
 mod ids;
+mod order;
 mod protocol;
 #[allow(dead_code, reason = "each feature uses its part of the room")]
 mod support;

@@ -223,6 +223,8 @@ pub struct Bridge {
     unread: Option<(File, Sender<Vec<u8>>)>,
     log: Arc<Log>,
     next_id: u64,
+    /// Holds stdin open where a thread has it.
+    held: Vec<Sender<()>>,
 }
 
 #[derive(Default)]
@@ -275,7 +277,8 @@ impl Bridge {
         let (sender, lines) = channel();
         let unread = stdout.map(|stdout| (stdout, sender));
         let backlog = VecDeque::new();
-        let mut bridge = Self { child, data, stdin, lines, backlog, unread, log, next_id: 0 };
+        let mut bridge =
+            Self { child, data, stdin, lines, backlog, unread, log, next_id: 0, held: Vec::new() };
         if !read_later {
             bridge.read();
         }
@@ -321,6 +324,23 @@ impl Bridge {
         if let Err(error) = stdin.write_all(bytes) {
             panic!("the bridge does not read: {error}\n{}", self.log());
         }
+    }
+
+    /// Sends bytes from a thread of its own, because the bridge may stop reading; the receiver hears when
+    /// all are written. Nothing else can be sent from then on.
+    pub fn send_aside(&mut self, bytes: Vec<u8>) -> Receiver<()> {
+        let mut stdin = self.stdin.take().expect("stdin is open");
+        let (sender, written) = channel();
+        let (keep_open, held) = channel::<()>();
+        self.held.push(keep_open);
+        thread::spawn(move || {
+            if stdin.write_all(&bytes).is_ok() {
+                let _ = sender.send(());
+                // Closing it would end the bridge.
+                let _ = held.recv();
+            }
+        });
+        written
     }
 
     /// Sends what it can; a bridge that is gone is no fault.
