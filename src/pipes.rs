@@ -6,6 +6,8 @@
 //! done go through a thread that blocks (house.md, "Where the microseconds go").
 
 #[cfg(unix)]
+mod inherited;
+#[cfg(unix)]
 mod ready;
 mod threaded;
 
@@ -49,7 +51,8 @@ pub struct Stdio {
 }
 
 /// Takes stdin and stdout for the protocol and for nothing else: from here on whatever is printed
-/// to descriptor 1, by us or by a dependency, goes to stderr.
+/// to descriptor 1, by us or by a dependency, goes to stderr. Whatever else was inherited is kept from
+/// our children.
 ///
 /// Call it once, on the runtime that will read and write them.
 ///
@@ -58,6 +61,9 @@ pub struct Stdio {
 pub fn take_stdio() -> io::Result<Stdio> {
     #[cfg(unix)]
     {
+        if let Err(error) = inherited::keep_from_children() {
+            tracing::warn!(%error, "servers may inherit descriptors of the client");
+        }
         let (stdin, stdout) = ready::take_descriptors()?;
         Ok(Stdio {
             source: match ready::Ready::reader(&stdin) {
