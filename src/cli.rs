@@ -10,6 +10,7 @@ mod words;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::paths::{Overrides, Paths};
@@ -32,10 +33,10 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Places {
     /// The configuration: TOML, or the JSON file of a client with its `mcpServers`.
-    #[arg(long, value_name = "FILE", env = "BRIDGE_CONFIG", global = true)]
+    #[arg(long, value_name = "FILE", env = "BRIDGE_CONFIG", global = true, value_parser = place())]
     config: Option<PathBuf>,
     /// The folder with the record (`bridge.db`), locks and logs.
-    #[arg(long, value_name = "DIR", env = "BRIDGE_DATA_DIR", global = true)]
+    #[arg(long, value_name = "DIR", env = "BRIDGE_DATA_DIR", global = true, value_parser = place())]
     data_dir: Option<PathBuf>,
 }
 
@@ -54,6 +55,11 @@ enum Verb {
     /// The sample server of `bridge demo`.
     #[command(name = "__sample", hide = true)]
     Sample,
+}
+
+/// A place, or nothing: an empty variable counts as none, it must not keep the bridge from serving.
+fn place() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 impl Places {
