@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rmcp::ServiceExt;
 use rmcp::handler::client::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation};
-use rmcp::service::{RoleClient, RunningService};
+use rmcp::service::{ClientInitializeError, RoleClient, RunningService};
 
 use crate::downstream::connection::Connection;
 use crate::tap::{Gone, tap};
@@ -36,7 +36,7 @@ pub struct Greeted {
 /// the server does; the caller holds the deadline.
 ///
 /// # Errors
-/// What was wrong with the server's answer.
+/// What was wrong with the server's answer, without anything that stood in it.
 pub async fn greet(connection: &Arc<Connection>) -> Result<Greeted, String> {
     let to_server = Arc::downgrade(connection);
     let (feed, tap) = tap::<RoleClient>(move |line| {
@@ -44,11 +44,28 @@ pub async fn greet(connection: &Arc<Connection>) -> Result<Greeted, String> {
         connection.say(line).map_err(|_| Gone)
     });
     connection.set_sdk(Box::new(move |line| feed.line(line).is_ok()));
-    let service = Us.serve(tap).await.map_err(|error| error.to_string())?;
+    let service = Us.serve(tap).await.map_err(|error| in_words(&error))?;
     let info = service.peer_info();
     Ok(Greeted {
         has_tools: info.as_ref().is_none_or(|info| info.capabilities.tools.is_some()),
         protocol_version: info.map(|info| info.protocol_version.to_string()).unwrap_or_default(),
         _service: service,
     })
+}
+
+/// The SDK's own words show the whole message, which belongs into no log and no row.
+fn in_words(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::JsonRpcError(data) => format!("a JSON-RPC error with code {}", data.code.0),
+        ClientInitializeError::ExpectedInitResponse(_) | ClientInitializeError::ExpectedInitResult(_) => {
+            "no result of initialize".to_owned()
+        }
+        ClientInitializeError::ConflictInitResponseId(..)
+        | ClientInitializeError::UncorrelatedErrorResponse { .. } => "an answer under another id".to_owned(),
+        ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
+            "no protocol version that both speak".to_owned()
+        }
+        ClientInitializeError::ConnectionClosed(_) => "the end of its output".to_owned(),
+        _ => "a fault of the connection".to_owned(),
+    }
 }
