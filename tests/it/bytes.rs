@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -89,7 +89,6 @@ impl Record {
     /// What came since the last look.
     fn rest(&mut self) -> String {
         let mut text = String::new();
-        self.0.seek(SeekFrom::Current(0)).unwrap();
         self.0.read_to_string(&mut text).unwrap();
         text
     }

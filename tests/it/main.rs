@@ -14,10 +14,14 @@
 
 mod burst;
 mod bytes;
+mod configuration;
+mod descriptors;
 mod hostile;
 mod house;
 mod ids;
 mod order;
 mod protocol;
+mod purity;
+mod stop;
 #[allow(dead_code, reason = "each feature uses its part of the room")]
 mod support;
