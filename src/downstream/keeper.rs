@@ -121,8 +121,9 @@ impl Keeper {
             let parked = matches!(self.status.borrow().state, LinkState::Parked { .. });
             tokio::select! {
                 order = self.orders.recv() => match order {
-                    // While parked, a request is refused at once and waits for nothing.
-                    Some(Order::Wake) => wanted = !parked || wait.is_zero(),
+                    // While parked, a request is refused at once and waits for nothing. The first one
+                    // after the parking may come long after `wait` was computed.
+                    Some(Order::Wake) => wanted = !parked || self.policy.wait(self.born.elapsed()).is_zero(),
                     None => std::future::pending().await,
                 },
                 () = tokio::time::sleep(wait), if wanted => {}
@@ -324,8 +325,12 @@ impl Keeper {
             Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
             _ => Nature::Passing,
         };
+        // Those who asked for this start are about to hear of its end; who still wants the server asks again.
+        while self.orders.try_recv().is_ok() {}
+        let verdict = self.policy.failed(self.born.elapsed(), nature, fastrand::f64());
+        // Not earlier than the policy's own moment: whoever sees it pass may start the server.
         let now = Instant::now();
-        let state = match self.policy.failed(self.born.elapsed(), nature, fastrand::f64()) {
+        let state = match verdict {
             Verdict::Rest { for_ } => LinkState::Resting { until: now + for_, because: Arc::clone(&ending) },
             Verdict::Park { for_ } => {
                 self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
