@@ -224,7 +224,7 @@ impl Keeper {
         let greeted = async {
             let greeted = greet(connection).await.map_err(|what| (Cause::ProtocolGarbage, what))?;
             if greeted.has_tools {
-                self.list(connection).await;
+                list(&self.server, &self.around, connection).await;
             }
             Ok::<_, (Cause, String)>(greeted)
         };
@@ -257,13 +257,23 @@ impl Keeper {
 
     /// Stays with a ready server until it ends.
     async fn attend(&mut self, running: &mut Running) -> Left {
+        let Running { process, connection, reader, writer, relist, .. } = running;
+        let (server, around) = (&self.server, &self.around);
+        // Beside the watch over the process: a server may die while it is asked for its tools.
+        let relisting = async {
+            loop {
+                relist.notified().await;
+                list(server, around, connection).await;
+            }
+        };
+        tokio::pin!(relisting);
         loop {
             tokio::select! {
-                status = running.process.wait() => {
+                status = process.wait() => {
                     return Left::Ended(Cause::Crashed, String::new(), status);
                 }
-                reader = &mut running.reader => {
-                    let status = tokio::time::timeout(EXIT_GRACE, running.process.wait()).await.ok().flatten();
+                reader = &mut *reader => {
+                    let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
                     let what = match (reader.is_err(), status) {
                         (true, _) => "could not be read: a fault of the bridge",
                         (false, None) => "closed its output",
@@ -271,19 +281,16 @@ impl Keeper {
                     };
                     return Left::Ended(Cause::Crashed, what.to_owned(), status);
                 }
-                () = running.relist.notified() => self.list(&running.connection).await,
+                // Nothing can be asked of it any more, and whoever waits would wait for the deadline.
+                _ = &mut *writer => {
+                    let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
+                    let what = if status.is_none() { "closed its input" } else { "" };
+                    return Left::Ended(Cause::Crashed, what.to_owned(), status);
+                }
+                () = &mut relisting => {}
                 // Wake-ups of requests that came in the moment before it was ready.
                 Some(_) = self.orders.recv() => {}
             }
-        }
-    }
-
-    /// Asks for the tools. A list that fails leaves the one that is known as it is.
-    async fn list(&self, connection: &Arc<Connection>) {
-        match tokio::time::timeout(self.server.start_timeout, list_tools(connection)).await {
-            Ok(Ok(listing)) => self.around.watcher.listed(&self.server.name, listing),
-            Ok(Err(error)) => tracing::warn!(server = %self.server.name, %error, "tools not listed"),
-            Err(_) => tracing::warn!(server = %self.server.name, "tools not listed in time"),
         }
     }
 
@@ -355,6 +362,15 @@ impl Keeper {
 
     fn tell(&self, event: Happened) {
         self.around.watcher.happened(&self.server.name, event);
+    }
+}
+
+/// Asks for the tools. A list that fails leaves the one that is known as it is.
+async fn list(server: &Server, around: &Surroundings, connection: &Arc<Connection>) {
+    match tokio::time::timeout(server.start_timeout, list_tools(connection)).await {
+        Ok(Ok(listing)) => around.watcher.listed(&server.name, listing),
+        Ok(Err(error)) => tracing::warn!(server = %server.name, %error, "tools not listed"),
+        Err(_) => tracing::warn!(server = %server.name, "tools not listed in time"),
     }
 }
 

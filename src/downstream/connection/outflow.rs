@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::downstream::connection::{Connection, Outbound};
 use crate::pipes::Sink;
 use crate::queue::Weighs;
@@ -18,6 +20,18 @@ impl Connection {
             None => true,
             Some(id) => table.waiting.get_mut(&id).map(|waiter| waiter.written = true).is_some(),
         });
+    }
+
+    /// Takes back the mark of what certainly never left: of the batch, `left` bytes were not written.
+    fn mark_unwritten(&self, batch: &[Outbound], mut left: usize) {
+        let mut table = self.lock();
+        for outbound in batch.iter().rev() {
+            let Some(rest) = left.checked_sub(outbound.bytes()) else { return };
+            left = rest;
+            if let Some(waiter) = outbound.request.and_then(|id| table.waiting.get_mut(&id)) {
+                waiter.written = false;
+            }
+        }
     }
 }
 
@@ -43,7 +57,10 @@ pub async fn write_out(connection: &Connection, mut sink: Sink) -> std::io::Resu
         connection.mark_written(&mut batch);
         pieces.extend(batch.iter().flat_map(|outbound| outbound.frame.pieces().iter().cloned()));
         while !pieces.is_empty() {
-            sink.write_some(&mut pieces).await?;
+            if let Err(error) = sink.write_some(&mut pieces).await {
+                connection.mark_unwritten(&batch, pieces.iter().map(Bytes::len).sum());
+                return Err(error);
+            }
         }
         connection.out.written(bytes);
     }
