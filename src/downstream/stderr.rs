@@ -14,14 +14,18 @@ const LINES_MAX: usize = 200;
 /// A kept line has at most this many characters.
 const LINE_CHARS_MAX: usize = 400;
 
-/// The last lines of a server's stderr.
+/// So much of a line is enough for its characters, whatever they are, in bytes.
+const LINE_BYTES_MAX: usize = LINE_CHARS_MAX * 4;
+
+/// The last lines of a server's stderr. They are kept as they came and cleaned when somebody reads
+/// them: a flood is a matter of copying.
 #[derive(Debug, Clone, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<String>>>);
+pub struct Tail(Arc<Mutex<VecDeque<Vec<u8>>>>);
 
 impl Tail {
-    /// Keeps one line, cleaned of control characters and shortened.
+    /// Keeps the head of one line.
     pub fn push(&self, line: &[u8]) {
-        let line = clean(&String::from_utf8_lossy(line));
+        let line = line.trim_ascii();
         if line.is_empty() {
             return;
         }
@@ -29,13 +33,15 @@ impl Tail {
         if lines.len() == LINES_MAX {
             lines.pop_front();
         }
-        lines.push_back(line);
+        lines.push_back(line.get(..LINE_BYTES_MAX).unwrap_or(line).to_vec());
     }
 
-    /// The kept lines, oldest first.
+    /// The kept lines, oldest first, shortened and without control characters.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines.iter().map(|line| clean(&String::from_utf8_lossy(line)));
+        lines.filter(|line| !line.is_empty()).collect()
     }
 }
 
@@ -48,18 +54,24 @@ pub async fn drain(mut stderr: impl AsyncRead + Unpin, tail: Tail, mut log: Capp
             Ok(0) | Err(_) => break,
             Ok(count) => count,
         };
-        let bytes = buffer.get(..count).unwrap_or_default();
-        log.write(bytes);
-        for byte in bytes {
-            if *byte == b'\n' {
-                tail.push(&line);
-                line.clear();
-            } else if line.len() < LINE_CHARS_MAX * 4 {
-                line.push(*byte);
-            }
+        let mut rest = buffer.get(..count).unwrap_or_default();
+        log.write(rest);
+        while let Some((part, after)) = memchr::memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end))
+        {
+            keep(&mut line, part);
+            tail.push(&line);
+            line.clear();
+            rest = after.get(1..).unwrap_or_default();
         }
+        keep(&mut line, rest);
     }
     tail.push(&line);
+}
+
+/// Adds to a line, as far as it will be shown.
+fn keep(line: &mut Vec<u8>, part: &[u8]) {
+    let room = LINE_BYTES_MAX.saturating_sub(line.len());
+    line.extend_from_slice(part.get(..room).unwrap_or(part));
 }
 
 /// A log file that is moved aside to `<name>.old` when it is full, so that two of them are the most.
