@@ -25,3 +25,19 @@ mod purity;
 mod stop;
 #[allow(dead_code, reason = "each feature uses its part of the room")]
 mod support;
+
+#[test]
+fn a_scripted_server_is_called_through_the_bridge() {
+    let room = support::Room::new().server("s", &["on tools/call: echo"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let answer = bridge.call("s__echo", serde_json::json!({ "a": 1 }));
+    assert_eq!(answer["result"]["structuredContent"], serde_json::json!({ "a": 1 }));
+}
+
+mod deadline;
+mod guarded;
+mod noise;
+mod said;
+mod server_dies;
+mod server_starts;

@@ -1,0 +1,88 @@
+//! A call takes too long, or its client takes it back: the server is told, and a late answer is dropped.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::said::{echoed, fault, kind, text};
+use crate::support::{Bridge, Room, wait_for, wait_until};
+
+/// The id under which the server was asked, out of what it recorded.
+fn asked(room: &Room, method: &str) -> Option<Value> {
+    let text = room.text("record");
+    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["method"] == method)?;
+    Some(if line["id"].is_null() { line["params"]["requestId"].clone() } else { line["id"].clone() })
+}
+
+#[track_caller]
+fn row(bridge: &Bridge, id: u64) -> Vec<Value> {
+    let sql = format!(
+        "SELECT outcome, error_kind, duration_us FROM tool_calls WHERE request_id = '{id}' AND outcome IS NOT NULL"
+    );
+    wait_for("the call's row is closed", || bridge.rows(&sql).pop())
+}
+
+#[test]
+fn a_call_ends_at_its_deadline_and_its_late_answer_is_dropped_and_counted() {
+    let script = ["record $ROOM/record", "on tools/call slow: sleep 1700"];
+    let room = Room::new().server_with("s", &script, "call_timeout_s = 1");
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.ask("tools/list", &json!({}));
+    bridge.status();
+    let slow = bridge.begin_call("s__slow", json!({}));
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }), "others go on");
+    let answer = bridge.answer_to(slow);
+    assert_eq!((kind(&answer), &fault(&answer)["cause"]), ("timeout", &json!("hung")));
+    assert!(text(&answer).contains("did not answer within 1 s"), "{answer}");
+    let row = row(&bridge, slow);
+    assert_eq!((&row[0], &row[1]), (&json!("timeout"), &json!("hung")));
+    let took = Duration::from_micros(row[2].as_u64().unwrap());
+    assert!((750..=1250).contains(&took.as_millis()), "{took:?}");
+    let told = wait_for("the server is told", || asked(&room, "notifications/cancelled"));
+    assert_eq!(Some(told), asked(&room, "tools/call"));
+    wait_until("the late answer is counted", || bridge.status()["servers"][0]["lateAnswers"] == 1);
+    let said = bridge.said_so_far();
+    assert!(said.iter().all(|line| line["id"] != slow), "one answer, not two: {said:?}");
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 2 }))), &json!({ "n": 2 }));
+}
+
+#[test]
+fn a_call_that_its_client_takes_back_is_taken_back_from_the_server_and_not_answered() {
+    let room = Room::new().server("s", &["record $ROOM/record", "on tools/call hang: hang"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.ask("tools/list", &json!({}));
+    let id = bridge.begin_call("s__hang", json!({}));
+    let asked_as = wait_for("the server has it", || asked(&room, "tools/call"));
+    bridge.notify("notifications/cancelled", &json!({ "requestId": id, "reason": "changed my mind" }));
+    assert_eq!(wait_for("the server is told", || asked(&room, "notifications/cancelled")), asked_as);
+    assert_eq!(row(&bridge, id)[0], "cancelled");
+    let said = bridge.said_so_far();
+    assert!(said.iter().all(|line| line["id"] != id), "{said:?}");
+    assert_eq!(bridge.rows("SELECT sum(calls), sum(cancelled), sum(errors) FROM call_totals"), [[1, 1, 0]]);
+}
+
+#[test]
+fn a_call_that_is_taken_back_while_its_server_starts_is_never_sent() {
+    let room = Room::new().server("s", &["record $ROOM/record", "on initialize: sleep 400"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let id = bridge.begin_call("s__echo", json!({ "unwanted": true }));
+    bridge.notify("notifications/cancelled", &json!({ "requestId": id }));
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "wanted": true }))), &json!({ "wanted": true }));
+    assert_eq!(row(&bridge, id)[0], "cancelled");
+    assert!(!room.text("record").contains("unwanted"));
+}
+
+#[test]
+fn taking_back_what_nobody_asked_changes_nothing() {
+    let room = Room::new().server("s", &[]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    for params in [json!({ "requestId": 99 }), json!({ "requestId": "x" }), json!({}), json!([1])] {
+        bridge.notify("notifications/cancelled", &params);
+    }
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+}

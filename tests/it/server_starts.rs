@@ -1,0 +1,141 @@
+//! A server does not start: the call says why, and nobody else waits for it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::said::{echoed, fault, kind, names, text};
+use crate::support::{Bridge, Room, fake_server};
+
+/// A call to a server that is parked takes no longer than this, on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// Servers that cannot start, each in its own way, beside one that can.
+fn broken() -> Room {
+    let room = Room::new();
+    std::fs::write(room.path("text"), "no program").unwrap();
+    let entry = |name: &str, keys: &str| format!("[servers.{name}]\n{keys}\n");
+    let fake =
+        |script: &str| format!("command = {}\nargs = [\"-e\", {}]", json!(fake_server()), json!(script));
+    let config = [
+        entry("missing", "command = \"no-such-command-here\""),
+        entry("text", "command = \"$ROOM/text\""),
+        entry("folder", "command = \"sh\"\ncwd = \"$ROOM/nowhere\""),
+        entry("variable", "command = \"sh\"\nenv = { TOKEN = \"${env:NOT_SET_ANYWHERE}\" }"),
+        entry("exits", &fake("on start: stderr no licence; exit 4")),
+        entry("hangs", &format!("{}\nstart_timeout_s = 1", fake("on initialize: hang"))),
+        entry(
+            "speaks_http",
+            &format!("{}\nstart_timeout_s = 1", fake("on initialize: garbage HTTP/1.1 400; hang")),
+        ),
+        entry("refuses", &fake("on initialize: error -32000 not you")),
+        entry("nonsense", &format!("{}\nstart_timeout_s = 1", fake("on initialize: reply 7"))),
+        entry("good", &fake("on tools/call: echo")),
+    ];
+    room.config("broken.toml", &config.concat())
+}
+
+#[test]
+fn a_call_to_a_server_that_cannot_start_says_why() {
+    let room = broken();
+    let mut bridge = room.start();
+    bridge.initialize();
+    check(&mut bridge, "missing", "not_found", "no-such-command-here");
+    check(&mut bridge, "text", "not_executable", "may not be executed");
+    check(&mut bridge, "folder", "not_found", "nowhere does not exist");
+    check(&mut bridge, "variable", "not_found", "NOT_SET_ANYWHERE");
+    let exits = check(&mut bridge, "exits", "exited_before_ready", "exit code 4");
+    assert_eq!((&fault(&exits)["exitCode"], &fault(&exits)["stderr"]), (&json!(4), &json!(["no licence"])));
+    check(&mut bridge, "hangs", "too_slow", "after 1 s");
+    let http = check(&mut bridge, "speaks_http", "too_slow", "HTTP/1.1 400");
+    assert_eq!(fault(&http)["stderr"], json!(["[stdout] HTTP/1.1 400"]));
+    check(&mut bridge, "refuses", "protocol_garbage", "not you");
+    check(&mut bridge, "nonsense", "protocol_garbage", "handshake");
+    assert_eq!(echoed(&bridge.call("good__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    let outcomes = "SELECT DISTINCT outcome FROM tool_calls WHERE server <> 'good'";
+    assert_eq!(bridge.rows(outcomes), [["unavailable"]]);
+}
+
+#[track_caller]
+fn check(bridge: &mut Bridge, server: &str, cause: &str, words: &str) -> Value {
+    let answer = bridge.call(&format!("{server}__echo"), json!({}));
+    let fault = fault(&answer);
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert_eq!((&fault["kind"], &fault["cause"]), (&json!("unavailable"), &json!(cause)), "{answer}");
+    assert_eq!(fault["retryable"], true, "{answer}");
+    assert!(fault["retryAfterMs"].is_u64(), "{answer}");
+    let said = text(&answer);
+    assert!(said.contains(words) && said.contains("The call was not sent."), "{said}");
+    answer
+}
+
+#[test]
+fn broken_servers_hide_no_other_and_hold_up_no_list() {
+    let room = broken();
+    let mut bridge = room.start();
+    bridge.initialize();
+    let before = Instant::now();
+    let list = bridge.ask("tools/list", &json!({}));
+    // The slowest of them gives up after 1 s, and a list may wait for 20 s.
+    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+    assert_eq!(names(&list), ["bridge_stats", "bridge_status", "good__echo"]);
+    let status = bridge.status();
+    let state = |name: &str| {
+        let servers = status["servers"].as_array().unwrap();
+        servers.iter().find(|server| server["name"] == name).unwrap()["state"].clone()
+    };
+    for lasting in ["missing", "text", "folder", "variable"] {
+        assert_eq!(state(lasting), "parked", "{lasting} would fail in the same way again");
+    }
+    assert_eq!(state("good"), "ready");
+    assert_eq!(echoed(&bridge.call("good__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+}
+
+#[test]
+fn so_many_failures_in_a_short_while_park_a_server() {
+    let room =
+        Room::new().setting("failure_threshold = 3").server("s", &["count $ROOM/count", "on start: exit 1"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    for _ in 0..3 {
+        assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
+    }
+    let before = Instant::now();
+    let refused = bridge.call("s__echo", json!({}));
+    assert!(before.elapsed() < AT_ONCE, "{:?}", before.elapsed());
+    assert!(fault(&refused)["retryAfterMs"].as_u64().unwrap() > 50_000, "{refused}");
+    assert_eq!(bridge.status()["servers"][0]["state"], "parked");
+    assert_eq!(room.pids("count").len(), 3, "a parked server is not started");
+    let events = bridge.rows("SELECT event FROM server_events ORDER BY id");
+    let events: Vec<_> = events.iter().map(|row| row[0].as_str().unwrap()).collect();
+    assert_eq!(events, ["start", "exit", "restart", "exit", "restart", "exit", "parked"]);
+}
+
+#[test]
+fn a_start_that_failed_is_not_repeated_before_somebody_asks() {
+    let room = Room::new()
+        .server("s", &["count $ROOM/count", "on start: exit 1"])
+        .server("clock", &["on tools/call: sleep 700"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("clock__echo", json!({}));
+    assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
+    // Longer than the rest after a first failure.
+    bridge.call("clock__echo", json!({}));
+    assert_eq!(room.pids("count").len(), 1);
+}
+
+#[test]
+fn the_first_call_after_a_parking_is_the_probe_that_brings_the_server_back() {
+    let room = Room::new()
+        .setting("failure_threshold = 1\nrecovery_timeout_s = 1")
+        .server("s", &["on start: once $ROOM/failed exit 1"])
+        .server("clock", &["on tools/call: sleep 1200"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
+    let refused = bridge.call("s__echo", json!({}));
+    assert!(fault(&refused)["retryAfterMs"].as_u64().unwrap() <= 1000, "{refused}");
+    bridge.call("clock__echo", json!({}));
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+}
