@@ -270,7 +270,10 @@ impl Link {
             }
             self.wake();
             if status.changed().await.is_err() {
-                let ending = Ending::of(Cause::BridgeStopped, "is not there: the bridge is stopping");
+                let ending = Ending::of(
+                    Cause::BridgeStopped,
+                    "is not kept any more: the bridge stops, or its keeper failed (the log says so)",
+                );
                 return Err(NotReady { ending: Arc::new(ending), retry_after: None });
             }
         }

@@ -61,6 +61,13 @@ pub async fn keep<F: Future<Output = ()>>(task: &'static str, mut make: impl FnM
     }
 }
 
+/// Does a task of the bridge's own that cannot be started again: a panic is logged at once, and ends it.
+pub async fn log_panic(task: &'static str, of: &str, work: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+        tracing::error!(task, of, text = text_of(panic.as_ref()), "task ended unexpectedly");
+    }
+}
+
 /// Does work that cannot wait; a panic becomes its text.
 ///
 /// # Errors

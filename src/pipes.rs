@@ -92,7 +92,7 @@ pub fn take_stdio() -> io::Result<Stdio> {
 /// When the descriptor cannot be set up.
 pub fn from_server(pipe: PipeReader) -> io::Result<Source> {
     #[cfg(unix)]
-    return ready::Ready::own_pipe(pipe.into()).map(|ready| Source(SourceKind::Ready(ready)));
+    return ready::Ready::own_pipe(pipe.into()).map(|ready| Source(SourceKind::Ready(ready.widened())));
     #[cfg(not(unix))]
     return threaded::Reader::start(pipe).map(|reader| Source(SourceKind::Threaded(reader)));
 }

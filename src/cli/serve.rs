@@ -1,5 +1,7 @@
 //! `bridge serve`.
 
+use std::io::IsTerminal;
+
 use crate::logging;
 use crate::paths::Overrides;
 
@@ -22,5 +24,8 @@ pub struct Args {}
 /// When stdin or stdout is closed from the start, or there is no place for the data.
 pub fn run(_args: &Args, overrides: Overrides) -> anyhow::Result<()> {
     let _log = logging::start(None);
+    if std::io::stdin().is_terminal() {
+        tracing::info!("stdin is a terminal: this is what an AI client starts; see bridge serve --help");
+    }
     crate::serve::run(overrides)
 }

@@ -5,6 +5,7 @@
 
 pub mod in_flight;
 pub mod outflow;
+pub mod owned;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::config::server::Server;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
+use crate::downstream::connection::owned::Owned;
 use crate::downstream::handshake::{Greeted, greet};
 use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
 use crate::downstream::listing::list_tools;
@@ -63,10 +64,10 @@ pub struct Keeper {
     born: Instant,
 }
 
-/// A server that is being started or attended.
+/// A server that is started or attended.
 struct Running {
     process: Process,
-    connection: Arc<Connection>,
+    connection: Owned,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
     drain: JoinHandle<()>,
@@ -166,7 +167,7 @@ impl Keeper {
         let (process, Pipes { stdin, stdout, stderr }) = process::start(&launch)?;
         let relist = Arc::new(Notify::new());
         let relay = Arc::new(KeeperRelay { to: Arc::clone(&self.around.relay), relist: Arc::clone(&relist) });
-        let connection = Connection::new(self.server.name.shared(), relay);
+        let connection = Owned(Connection::new(self.server.name.shared(), relay));
         let tail = Tail::default();
         let log = CappedLog::new(self.around.log_file.clone(), self.around.log_bytes_max);
         let drain = tokio::spawn(drain(stderr, tail.clone(), log));

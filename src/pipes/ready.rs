@@ -56,23 +56,26 @@ impl Ready {
 
     /// The client's end that we write.
     pub fn writer(fd: &OwnedFd) -> Option<Self> {
-        Self::shared(fd, OFlags::WRONLY, Interest::WRITABLE.add(ERRORS))
+        Self::shared(fd, OFlags::WRONLY, Interest::WRITABLE.add(ERRORS)).map(Self::widened)
     }
 
     /// A pipe whose other end a server holds: the open file is ours alone.
     pub fn own_pipe(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        widen(&fd);
         Ok(Self { fd: register(fd, Interest::READABLE.add(Interest::WRITABLE))?, kind: Kind::NonBlocking })
+    }
+
+    /// The same, holding more: for a pipe that large lines come out of. A pipe to a server stays narrow, so
+    /// that what a dead server has not read was mostly not written either, and can be sent again.
+    pub fn widened(self) -> Self {
+        widen(self.fd.get_ref());
+        self
     }
 
     fn shared(fd: &OwnedFd, access: OFlags, interest: Interest) -> Option<Self> {
         let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
             FileType::Socket => (fd.try_clone().ok()?, Kind::Socket),
-            FileType::Fifo => {
-                widen(fd);
-                (reopen(fd, access)?, Kind::NonBlocking)
-            }
+            FileType::Fifo => (reopen(fd, access)?, Kind::NonBlocking),
             _ => return None,
         };
         let fd = register(fd, interest).ok()?;

@@ -16,6 +16,7 @@ use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
 use crate::downstream::keeper::{Keeper, Surroundings};
 use crate::downstream::{Link, link};
+use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
 use crate::policy::Limits;
@@ -43,8 +44,6 @@ pub struct House {
     keepers: Vec<JoinHandle<()>>,
     servers: usize,
 }
-
-/// A keeper's task.
 
 /// What is built first and used by what follows.
 struct Ground<'a> {
@@ -126,8 +125,11 @@ impl Ground<'_> {
                 line_bytes_max: self.settings.out_line_max_bytes,
                 limits: limits(self.settings),
             };
+            let (link, stop) = (Arc::new(link), self.stop.clone());
             let keeper = Keeper::new(server, around, status, orders);
-            (Arc::new(link), self.work.spawn(keeper.run(self.stop.clone())))
+            let name = link.name.clone();
+            let kept = async move { guard::log_panic("keeper", name.as_str(), keeper.run(stop)).await };
+            (link, self.work.spawn(kept))
         };
         servers.into_iter().map(keep).unzip()
     }
@@ -149,7 +151,9 @@ impl Ground<'_> {
         });
         let (link, status, _never) = link(ServerName::own(), CALL_TIMEOUT, CALL_TIMEOUT);
         let builtin = Builtin::new(sources, selftest);
-        let kept = self.work.spawn(builtin.keep(status, self.outlet.clone(), self.stop.clone()));
+        let (outlet, stop) = (self.outlet.clone(), self.stop.clone());
+        let kept =
+            self.work.spawn(guard::log_panic("own tools", "bridge", builtin.keep(status, outlet, stop)));
         (Arc::new(link), kept)
     }
 }

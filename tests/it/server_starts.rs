@@ -49,7 +49,7 @@ fn a_call_to_a_server_that_cannot_start_says_why() {
     check(&mut bridge, "hangs", "too_slow", "after 1 s");
     let http = check(&mut bridge, "speaks_http", "too_slow", "HTTP/1.1 400");
     assert_eq!(fault(&http)["stderr"], json!(["[stdout] HTTP/1.1 400"]));
-    check(&mut bridge, "refuses", "protocol_garbage", "not you");
+    check(&mut bridge, "refuses", "protocol_garbage", "code -32000");
     check(&mut bridge, "nonsense", "protocol_garbage", "handshake");
     assert_eq!(echoed(&bridge.call("good__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
     let outcomes = "SELECT DISTINCT outcome FROM tool_calls WHERE server <> 'good'";
