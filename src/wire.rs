@@ -6,6 +6,7 @@
 
 mod peek;
 mod salvage;
+mod skim;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -88,6 +89,11 @@ impl<'a> Envelope<'a> {
         // A derived struct would take an array for its members in order.
         if text.trim_start().starts_with('[') {
             return Err(Malformed::Batch);
+        }
+        if line.len() >= skim::WORTH_BYTES
+            && let Some(envelope) = skim::envelope(text)
+        {
+            return Ok(envelope);
         }
         serde_json::from_str(text).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Malformed::Form,

@@ -135,8 +135,6 @@ pub struct ResultPeek<'a> {
     pub is_error: bool,
     /// Whether it carries a `resultType`, as every result of a modern server does.
     pub has_result_type: bool,
-    /// Whether it is an object with no member at all.
-    pub is_empty: bool,
     /// Its metadata, still as JSON text.
     pub meta: Option<&'a RawValue>,
 }
@@ -157,9 +155,8 @@ impl<'de> Visitor<'de> for PeekVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut peek = ResultPeek { is_empty: true, ..ResultPeek::default() };
+        let mut peek = ResultPeek::default();
         while let Some(key) = map.next_key::<Key<'de>>()? {
-            peek.is_empty = false;
             match key.0.as_ref() {
                 "isError" => peek.is_error = map.next_value::<&RawValue>()?.get() == "true",
                 "_meta" => peek.meta = Some(map.next_value()?),
