@@ -21,6 +21,7 @@ use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
 use crate::serve::house::House;
 use crate::shutdown::{self, Closing, StopReason};
+use crate::store::lock::SessionLock;
 
 /// After the end of input, calls that are under way have this long to be answered.
 const LAST_ANSWERS: Duration = Duration::from_millis(40);
@@ -136,8 +137,10 @@ async fn live(mut house: House, stdio: Stdio, closing: Closing) -> StopReason {
     client.call_off_all().await;
     // The journal itself says so when rows are lost.
     let _ = tokio::time::timeout(FLUSH, &mut settling).await;
-    client.close(reason.word());
-    let _ = tokio::time::timeout(FLUSH, house.journal.flush()).await;
+    let mut locks = client.close(reason.word());
+    if tokio::time::timeout(FLUSH, house.journal.flush()).await.is_ok() {
+        locks.drain(..).for_each(SessionLock::release);
+    }
     house.outlet.close();
     if !writer.is_finished() {
         let _ = tokio::time::timeout(LAST_LINES, &mut writer).await;

@@ -32,6 +32,7 @@ use crate::session::reply::{Rpc, code};
 use crate::session::settle::{Settled, Settling};
 use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
+use crate::store::lock::SessionLock;
 use crate::store::stamp;
 use crate::wire::{Envelope, Frame, Kind, Malformed, Meta, object};
 
@@ -157,9 +158,9 @@ impl Client {
         self.settling.close();
     }
 
-    /// Closes the client's sessions in the record.
-    pub fn close(&self, reason: &str) {
-        self.sessions.close(reason);
+    /// Closes the client's sessions in the record; their locks are to be released when that is committed.
+    pub fn close(&self, reason: &str) -> Vec<SessionLock> {
+        self.sessions.close(reason)
     }
 
     async fn make_room(&self, bytes: usize) -> Permit {

@@ -62,14 +62,15 @@ impl Sessions {
         id
     }
 
-    /// Closes every session, and lets go of their locks.
-    pub fn close(&self, reason: &str) {
-        for (id, lock) in std::mem::take(&mut self.lock().locks) {
+    /// Closes every session. Their locks are to be released when that is committed: a sibling takes an
+    /// open row without its lock for a crash.
+    pub fn close(&self, reason: &str) -> Vec<SessionLock> {
+        let open = std::mem::take(&mut self.lock().locks);
+        let close = |(id, lock)| {
             self.journal.session_closed(id, reason);
-            if let Some(lock) = lock {
-                lock.release();
-            }
-        }
+            lock
+        };
+        open.into_iter().filter_map(close).collect()
     }
 
     fn start(&self, locks: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
