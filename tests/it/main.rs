@@ -35,9 +35,12 @@ fn a_scripted_server_is_called_through_the_bridge() {
     assert_eq!(answer["result"]["structuredContent"], serde_json::json!({ "a": 1 }));
 }
 
+mod accounting;
+mod comes_back;
 mod deadline;
 mod guarded;
 mod noise;
 mod said;
 mod server_dies;
 mod server_starts;
+mod stored_lists;

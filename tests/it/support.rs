@@ -201,7 +201,11 @@ impl Room {
             return file.clone();
         }
         let file = self.path("config.toml");
-        std::fs::write(&file, format!("[settings]\n{}\n{}", self.settings, self.servers)).unwrap();
+        let text = format!("[settings]\n{}\n{}", self.settings, self.servers);
+        // A bridge that was started a moment ago may be reading it.
+        if !std::fs::read_to_string(&file).is_ok_and(|there| there == text) {
+            std::fs::write(&file, text).unwrap();
+        }
         file
     }
 }
