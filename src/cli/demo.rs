@@ -16,7 +16,10 @@ use crate::downstream::process::kill_one;
 /// Shows in 20 seconds what the bridge does when something dies.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It works in a temporary folder, with a sample server that is part of this program, and leaves
+    after_help = "Example:
+  bridge demo
+
+It works in a temporary folder, with a sample server that is part of this program, and leaves
 nothing behind."
 )]
 pub struct Args {}
@@ -55,6 +58,7 @@ async fn tell(teller: &mut Teller<'_>, program: &Path, folder: &Path) -> anyhow:
 
     let server = client.server_pid().await?;
     kill_one(server);
+    client.wait_for_death(server).await?;
     teller.step(&format!("kill -9 {server}: the sample server is dead"))?;
     let answer = client.call("sample__echo", json!({ "text": "still here" })).await?;
     let again = client.server_pid().await?;

@@ -141,6 +141,12 @@ pub fn kill_one(pid: u32) {
     group::kill_one(pid);
 }
 
+/// Whether anything lives of the server that was started as this process.
+#[must_use]
+pub fn lives(pid: u32) -> bool {
+    group::lives(pid)
+}
+
 /// Starts a process. Call it on a runtime that drives child processes.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 
 use crate::builtin::SELFTEST_VARIABLE;
+use crate::downstream::process;
 use crate::store::read::Reader;
 use crate::tap::{Feed, Gone, tap};
 
@@ -85,6 +86,16 @@ impl Desktop {
         let status = self.call("bridge_status", Value::Null).await?;
         let pid = status.pointer("/structuredContent/servers/0/pid").and_then(Value::as_u64);
         pid.and_then(|pid| u32::try_from(pid).ok()).ok_or_else(|| anyhow!("the sample server does not run"))
+    }
+
+    /// Waits until nothing lives of a server that was killed: a call that came before would be inside it.
+    pub async fn wait_for_death(&self, server: u32) -> anyhow::Result<()> {
+        within(async {
+            while process::lives(server) {
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+        .await
     }
 
     /// Waits until the record shows a call that runs.
