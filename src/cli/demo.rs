@@ -15,13 +15,11 @@ use crate::downstream::process::kill_one;
 
 /// Shows in 20 seconds what the bridge does when something dies.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:
+#[command(after_help = "Example:
   bridge demo
 
 It works in a temporary folder, with a sample server that is part of this program, and leaves
-nothing behind."
-)]
+nothing behind.")]
 pub struct Args {}
 
 /// Runs the demo and tells it step by step.
