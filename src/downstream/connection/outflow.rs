@@ -43,8 +43,16 @@ pub async fn write_out(connection: &Connection, mut sink: Sink) -> std::io::Resu
     let mut waiting = VecDeque::new();
     let mut pieces = VecDeque::new();
     loop {
-        if waiting.is_empty() && !connection.out.take(&mut waiting).await {
-            return Ok(());
+        if waiting.is_empty() {
+            let more = tokio::select! {
+                biased;
+                more = connection.out.take(&mut waiting) => more,
+                // It will never read what it was sent last, and nothing more would tell.
+                () = sink.closed() => return Err(std::io::ErrorKind::BrokenPipe.into()),
+            };
+            if !more {
+                return Ok(());
+            }
         }
         let mut batch = Vec::new();
         let mut bytes = 0;
