@@ -235,3 +235,22 @@ fn a_client_that_was_never_there_leaves_no_row() {
     assert!(room.start().end().success());
     assert_eq!(room.rows("SELECT count(*) FROM mcp_sessions"), [[json!(0)]]);
 }
+
+#[test]
+fn a_bridge_that_stops_while_another_starts_is_not_taken_for_crashed() {
+    const TURNS: usize = 25;
+    let room = Room::new();
+    let mut first = room.start();
+    first.initialize();
+    for _ in 0..TURNS {
+        let mut next = room.start();
+        // Both at once: one closes its row while the other looks for the dead.
+        first.close_stdin();
+        next.initialize();
+        assert!(first.wait_exit().success());
+        first = next;
+    }
+    assert!(first.end().success());
+    let reasons = room.rows("SELECT close_reason, count(*) FROM mcp_sessions GROUP BY close_reason");
+    assert_eq!(reasons, [[json!("end_of_input"), json!(TURNS + 1)]]);
+}
