@@ -22,6 +22,10 @@ use crate::store::rows::{CallBegun, CallFinished};
 use crate::store::stamp;
 use crate::wire::{CallParams, Cut, Envelope, Frame, Meta, Span, legacy_meta, object, span_of, splice};
 
+/// So much of an id and of a name that nobody offers goes into the record, in characters: a client may
+/// write megabytes, and totals are kept for ever.
+const KEPT_CHARS_MAX: usize = 256;
+
 /// A `tools/call` that was read and not yet routed.
 pub struct Request {
     pub(super) call: Call,
@@ -77,9 +81,9 @@ pub async fn run(client: Arc<Client>, request: Request) {
     let begun = |routed: Option<&Routed>| CallBegun {
         call: id,
         session: era.session,
-        request_id: place.id().to_owned(),
+        request_id: kept(place.id()).to_owned(),
         server: routed.and_then(|routed| routed.server.as_ref()).map(|server| server.shared()),
-        tool: routed.map_or_else(|| call.shown.as_str().into(), |routed| Arc::clone(&routed.tool)),
+        tool: routed.map_or_else(|| kept(&call.shown).into(), |routed| Arc::clone(&routed.tool)),
         started_at_ms,
         request_bytes: call.line.len() as u64,
     };
@@ -126,12 +130,18 @@ fn unknown_tool(call: &Call, place: &Place) -> End {
     End { outcome: Outcome::Rejected, cause: Some(Cause::UnknownTool), frame: Some(rpc.frame(place.id())) }
 }
 
+/// What the record keeps of a client's own words.
+fn kept(words: &str) -> &str {
+    let end = words.char_indices().nth(KEPT_CHARS_MAX).map(|(end, _)| end);
+    end.and_then(|end| words.get(..end)).unwrap_or(words)
+}
+
 /// The row of a call that could not even be read.
 pub(super) fn rejected(era: Era, request_id: &str, call: CallId, bytes: usize) -> CallFinished {
     let begun = CallBegun {
         call,
         session: era.session,
-        request_id: request_id.to_owned(),
+        request_id: kept(request_id).to_owned(),
         server: None,
         tool: "".into(),
         started_at_ms: stamp::now_ms(),
