@@ -81,3 +81,17 @@ fn an_id_that_was_answered_can_be_used_again() {
         assert!(bridge.raw_answer_to("7").contains(&format!(r#"{{"n":{n}}}"#)));
     }
 }
+
+#[test]
+fn an_id_and_a_name_of_megabytes_are_answered_and_not_kept() {
+    let mut bridge = Room::new().start();
+    bridge.initialize();
+    let (id, name) = (format!("\"{}\"", "é".repeat(500_000)), "n".repeat(5_000_000));
+    bridge
+        .send(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}"}}}}"#));
+    assert!(bridge.raw_answer_to(&id).contains("-32602"));
+    assert_eq!(
+        bridge.rows("SELECT length(request_id), length(tool), outcome FROM tool_calls"),
+        [[json!(256), json!(256), json!("rejected")]]
+    );
+}
