@@ -49,7 +49,7 @@ pub enum Wires {
 
 /// An airtight room: a home, a data folder, a configuration. Start as many bridges in it as you like.
 pub struct Room {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     settings: String,
     servers: String,
     config: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub struct Room {
 impl Room {
     /// An empty room: no servers, every setting at its default.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("bridge-it-").tempdir().unwrap();
+        let dir = Arc::new(tempfile::Builder::new().prefix("bridge-it-").tempdir().unwrap());
         for folder in ["home", "data", "scripts"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
@@ -193,7 +193,7 @@ impl Room {
     pub fn start(&self) -> Bridge {
         let mut args = vec!["serve"];
         args.extend(self.args.iter().map(String::as_str));
-        Bridge::start(self.command(&args), &self.wires, self.read_later, self.data())
+        Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
     }
 
     fn config_file(&self) -> PathBuf {
@@ -218,7 +218,8 @@ pub fn fake_server() -> &'static str {
 /// A bridge that runs, seen by its client.
 pub struct Bridge {
     child: Child,
-    data: PathBuf,
+    /// The room stands as long as somebody is in it.
+    room: Arc<TempDir>,
     stdin: Option<Box<dyn Write + Send>>,
     lines: Receiver<Vec<u8>>,
     /// Lines that were received and that nobody has asked for yet.
@@ -252,7 +253,7 @@ impl Log {
 
 impl Bridge {
     #[track_caller]
-    fn start(mut command: Command, wires: &Wires, read_later: bool, data: PathBuf) -> Self {
+    fn start(mut command: Command, wires: &Wires, read_later: bool, room: Arc<TempDir>) -> Self {
         let (stdin, stdout) = match wires {
             Wires::Pipes => {
                 let (theirs_in, ours_in) = std::io::pipe().unwrap();
@@ -282,7 +283,7 @@ impl Bridge {
         let unread = stdout.map(|stdout| (stdout, sender));
         let backlog = VecDeque::new();
         let mut bridge =
-            Self { child, data, stdin, lines, backlog, unread, log, next_id: 0, held: Vec::new() };
+            Self { child, room, stdin, lines, backlog, unread, log, next_id: 0, held: Vec::new() };
         if !read_later {
             bridge.read();
         }
@@ -552,7 +553,7 @@ impl Bridge {
     /// Rows of the record, read-only.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
-        rows(&self.data, sql)
+        rows(&self.room.path().join("data"), sql)
     }
 
     // --- how it ends ---
