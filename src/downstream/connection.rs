@@ -237,6 +237,8 @@ impl Connection {
             }
             table.ending = Some(Arc::clone(&ending));
             table.tokens.clear();
+            // Before anybody hears of it: who asks again must not get this connection a second time.
+            self.ended.send_replace(true);
             std::mem::take(&mut table.waiting)
         };
         self.out.close();
@@ -245,7 +247,6 @@ impl Connection {
             let _ =
                 waiter.reply.send(Err(Lost::Ended { written: waiter.written, ending: Arc::clone(&ending) }));
         }
-        self.ended.send_replace(true);
     }
 
     /// How many requests are under way.
