@@ -118,7 +118,7 @@ fn a_request_that_was_never_written_is_sent_to_the_next_life_of_the_server() {
     let pid = room.pids("count")[0];
     // It reads no more, and the first request is more than its pipe holds.
     send_signal(pid, Signal::STOP);
-    let first = bridge.begin_call("s__echo", json!({ "first": "x".repeat(300_000) }));
+    let first = bridge.begin_call("s__echo", json!({ "first": "x".repeat(4_000_000) }));
     let second = bridge.begin_call("s__echo", json!({ "second": 2 }));
     let open = "SELECT count(*) FROM tool_calls WHERE outcome IS NULL";
     wait_until("both calls are under way", || bridge.rows(open)[0][0] == 2);
