@@ -103,7 +103,8 @@ fn each_message_is_of_its_own_era() {
     assert_eq!(modern["result"]["resultType"], "complete");
     assert_eq!(modern["result"]["structuredContent"], json!({ "n": 2 }));
     assert_eq!(bridge.call("s__echo", json!({}))["result"]["resultType"], Value::Null);
-    let rows = bridge.rows("SELECT client_name, protocol_version, tool_calls FROM mcp_sessions ORDER BY id");
+    let rows = bridge
+        .rows("SELECT client_name, protocol_version, tool_calls FROM mcp_sessions ORDER BY client_name");
     assert_eq!(
         rows,
         [[json!("it"), json!("2025-11-25"), json!(1)], [json!("modern-it"), json!(MODERN), json!(1)]]

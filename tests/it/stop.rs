@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Bridge, Room, Wires, alive, wait_until};
+use crate::support::{Bridge, Room, Wires, check_gone, wait_until};
 
 /// Rows within 100 ms and servers within 400 ms is the promise; a busy machine gets some more.
 const STOP_MAX: Duration = Duration::from_millis(1500);
@@ -53,8 +53,7 @@ fn check_stop(wires: Wires, reasons: &[&str], stop: impl FnOnce(&mut Bridge)) {
     stop(&mut bridge);
     let status = bridge.wait_exit();
     let took = before.elapsed();
-    let left: Vec<u32> = pids.into_iter().filter(|pid| alive(*pid)).collect();
-    assert_eq!(left, [] as [u32; 0], "processes outlived the bridge");
+    check_gone(&pids);
     assert!(took < STOP_MAX, "it took {took:?}");
     assert!(status.success(), "an orderly stop is no failure: {status}");
     let session =
@@ -106,7 +105,7 @@ fn check_closed_output(wires: Wires) {
     wait_until("the server runs", || room.pids("pids").len() == 1);
     bridge.close_stdout();
     assert!(bridge.wait_exit().success());
-    assert!(!alive(room.pids("pids")[0]));
+    check_gone(&room.pids("pids"));
     assert_eq!(room.rows("SELECT close_reason FROM mcp_sessions"), [["output_closed"]]);
     bridge.wait_for_log("client does not read any more");
 }
@@ -144,7 +143,7 @@ fn a_second_signal_ends_at_once() {
     wait_until("the first is heard", || room.rows("SELECT close_reason FROM mcp_sessions") == [["sigint"]]);
     bridge.signal(Signal::TERM);
     assert_eq!(bridge.wait_exit().code(), Some(128 + 15));
-    wait_until("no process is left", || !pids.iter().any(|pid| alive(*pid)));
+    check_gone(&pids);
 }
 
 /// Claude Code sends SIGINT, SIGTERM after 104 ms and SIGKILL after 510 ms, and does not close stdin.
@@ -160,7 +159,7 @@ fn claude_codes_ladder_leaves_rows_and_no_process() {
     }
     let status = bridge.wait_exit();
     assert_ne!(status.signal(), Some(9), "it was gone before SIGKILL came");
-    wait_until("no process is left", || !pids.iter().any(|pid| alive(*pid)));
+    check_gone(&pids);
     assert_eq!(room.rows("SELECT close_reason FROM mcp_sessions"), [["sigint"]]);
     assert_eq!(
         room.rows("SELECT outcome FROM tool_calls ORDER BY id"),
@@ -186,7 +185,7 @@ fn a_stop_while_a_server_starts_leaves_nothing() {
     wait_until("server and grandchild run", || room.pids("pids").len() == 2);
     bridge.close_stdin();
     assert!(bridge.wait_exit().success());
-    assert!(!room.pids("pids").into_iter().any(alive));
+    check_gone(&room.pids("pids"));
     assert_eq!(room.rows("SELECT close_reason FROM mcp_sessions"), [["end_of_input"]]);
 }
 

@@ -644,6 +644,20 @@ pub fn alive(pid: u32) -> bool {
     !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z')
 }
 
+/// No process outlives the bridge by more than a second (faults.md, "stop").
+#[track_caller]
+pub fn check_gone(pids: &[u32]) {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    loop {
+        let left: Vec<u32> = pids.iter().copied().filter(|pid| alive(*pid)).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "processes outlived the bridge: {left:?}");
+        thread::sleep(POLL);
+    }
+}
+
 /// Sends a signal to any process; one that is gone already is no fault.
 pub fn send_signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -656,9 +670,15 @@ pub fn send_signal(pid: u32, signal: Signal) {
 pub fn rows(data: &Path, sql: &str) -> Vec<Vec<Value>> {
     use rusqlite::types::ValueRef;
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let file = rusqlite::Connection::open_with_flags(data.join("bridge.db"), flags).unwrap();
+    let path = data.join("bridge.db");
+    let file = wait_for("the record is there", || rusqlite::Connection::open_with_flags(&path, flags).ok());
     file.busy_timeout(DEADLINE).unwrap();
-    let mut statement = file.prepare(sql).unwrap();
+    // A bridge that has just begun makes its tables while it serves already.
+    let is_made = |error: &rusqlite::Error| !error.to_string().contains("no such table");
+    let mut statement = wait_for("the record is made", || match file.prepare(sql) {
+        Err(error) if !is_made(&error) => None,
+        prepared => Some(prepared.unwrap()),
+    });
     let columns = statement.column_count();
     let read = statement.query_map([], |row| {
         (0..columns)
