@@ -11,13 +11,13 @@ mod words;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::paths::{Overrides, Paths};
 
 /// One MCP server in front of all the others: it never goes away, and it keeps the record.
 #[derive(Debug, Parser)]
-#[command(name = "bridge", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "bridge", version)]
 #[command(after_help = "Examples:
   bridge demo                          see it survive a crash, in 20 seconds
   bridge serve --config ~/mcp.json     what an AI client starts
@@ -26,7 +26,7 @@ pub struct Cli {
     #[command(flatten)]
     places: Places,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 /// Where things are.
@@ -75,7 +75,11 @@ impl Cli {
     /// Whatever kept it from being done, for a person to read.
     pub fn run(self) -> anyhow::Result<()> {
         let overrides = self.places.overrides();
-        match self.verb {
+        let Some(verb) = self.verb else {
+            Self::command().print_help()?;
+            return Ok(());
+        };
+        match verb {
             Verb::Serve(args) => serve::run(&args, overrides),
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

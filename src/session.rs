@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod legacy;
+mod lists;
 mod misfit;
 pub mod modern;
 pub mod outlet;
@@ -17,10 +18,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::catalog::Catalog;
 use crate::downstream::relay::Hears;
-use crate::guard::{self, CalledOff};
+use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::router::Router;
 use crate::session::call::Request;
@@ -34,7 +36,7 @@ use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
 use crate::store::lock::SessionLock;
 use crate::store::stamp;
-use crate::wire::{Envelope, Frame, Kind, Malformed, Meta, object};
+use crate::wire::{Envelope, Kind, Malformed, Meta, object};
 
 /// Requests that have no answer yet have room for this many bytes; beyond it the client is not read.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -53,6 +55,8 @@ pub struct Client {
     call_ids: CallIds,
     sessions: Sessions,
     instructions: String,
+    /// The client was shown a list.
+    listed: Notify,
     state: Mutex<State>,
 }
 
@@ -61,6 +65,8 @@ struct State {
     /// The revision of the session that `initialize` opened.
     legacy: Option<&'static str>,
     listens: Vec<Listen>,
+    /// What the client was shown last.
+    shown: Option<Arc<Catalog>>,
     /// Lines that were no messages.
     malformed: u64,
 }
@@ -93,6 +99,7 @@ impl Client {
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
             instructions,
+            listed: Notify::new(),
             state: Mutex::default(),
         })
     }
@@ -128,22 +135,6 @@ impl Client {
     /// Tells calls that they are not quick.
     pub async fn keep_time(&self) {
         self.router.pulse.run().await;
-    }
-
-    /// Tells the client when what is on offer has changed.
-    pub async fn tell_changes(&self) {
-        let mut views = self.router.offers.subscribe();
-        let mut told = self.router.offers.loaded().await.catalog;
-        while views.changed().await.is_ok() {
-            let now = views.borrow_and_update().catalog.clone();
-            if !now.shows_the_same(&told) {
-                told = now;
-                self.outlet.notify(reply::notification("notifications/tools/list_changed"));
-                for listen in self.lock().listens.iter().filter(|listen| listen.tools) {
-                    self.outlet.answer(listen.tools_changed(), None);
-                }
-            }
-        }
     }
 
     /// Waits until every request is answered.
@@ -291,38 +282,6 @@ impl Client {
         }
     }
 
-    fn list(self: &Arc<Self>, id: &str, era: Era, params: Option<&RawValue>, permit: Permit) {
-        let (client, (place, call_off)) = (Arc::clone(self), self.pending.enter(id));
-        let after = match cursor(params) {
-            Ok(after) => after,
-            Err(rpc) => return self.outlet.answer(rpc.frame(id), permit),
-        };
-        self.spawn(id, async move {
-            let guarded = guard::run(|| client.router.catalog(), call_off).await;
-            let catalog = match guarded {
-                guard::Guarded::Done(catalog) => catalog,
-                // A request that was taken back gets no answer.
-                guard::Guarded::CalledOff(CalledOff::ByClient) => return,
-                guard::Guarded::CalledOff(CalledOff::ByStop) => {
-                    let rpc = Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping");
-                    return client.outlet.answer(rpc.frame(place.id()), permit);
-                }
-                guard::Guarded::Panicked(text) => {
-                    tracing::error!(text, "list panicked");
-                    let rpc = Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request");
-                    return client.outlet.answer(rpc.frame(place.id()), permit);
-                }
-            };
-            let page = catalog.page(after.as_deref());
-            let members = if era.modern { modern::list_members() } else { String::new() };
-            let next =
-                page.next.map(|next| serde_json::json!(next)).map(|next| format!(r#","nextCursor":{next}"#));
-            let head = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{members}"tools":"#, place.id());
-            let tail = format!("{}}}}}\n", next.unwrap_or_default());
-            client.outlet.answer(Frame::Pieces(vec![head.into(), page.tools, tail.into()]), permit);
-        });
-    }
-
     fn set_level(&self, era: Era, params: Option<&RawValue>) -> Result<String, Rpc> {
         #[derive(Deserialize)]
         struct Level {
@@ -338,16 +297,6 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )),
         }
-    }
-
-    fn listen(&self, era: Era, id: &str, params: Option<&RawValue>) -> Result<(), Rpc> {
-        if !era.modern {
-            return Err(unknown_method("subscriptions/listen"));
-        }
-        let listen = Listen::read(id, params)?;
-        self.outlet.answer(listen.acknowledged(), None);
-        self.lock().listens.push(listen);
-        Ok(())
     }
 
     /// Spawns the work for a request. A panic that no guard caught is still an answer.
@@ -370,19 +319,4 @@ impl Client {
 
 fn unknown_method(method: &str) -> Rpc {
     Rpc::new(code::METHOD_NOT_FOUND, "method_not_found", format!("method {method:?} is not known here"))
-}
-
-/// Where a page begins; `None` for the first one.
-fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Rpc> {
-    #[derive(Deserialize)]
-    struct Cursor {
-        #[serde(default)]
-        cursor: Option<String>,
-    }
-    match params {
-        None => Ok(None),
-        Some(params) => object::<Cursor>(params)
-            .map(|cursor| cursor.cursor)
-            .ok_or_else(|| Rpc::bad_params("tools/list takes params with a cursor that is a string")),
-    }
 }

@@ -3,6 +3,7 @@
 //! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
 
 mod hearing;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -19,7 +20,8 @@ use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::handshake::{Greeted, greet};
 use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
-use crate::downstream::listing::list_tools;
+use crate::downstream::keeper::tools::list;
+use crate::downstream::listing::Listing;
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
@@ -224,8 +226,9 @@ impl Keeper {
         let Running { process, connection, reader, .. } = running;
         let greeted = async {
             let greeted = greet(connection).await.map_err(|what| (Cause::ProtocolGarbage, what))?;
-            if greeted.has_tools {
-                list(&self.server, &self.around, connection).await;
+            match greeted.has_tools {
+                true => list(&self.server, &self.around, connection).await,
+                false => self.around.watcher.listed(&self.server.name, Listing::default()),
             }
             Ok::<_, (Cause, String)>(greeted)
         };
@@ -363,15 +366,6 @@ impl Keeper {
 
     fn tell(&self, event: Happened) {
         self.around.watcher.happened(&self.server.name, event);
-    }
-}
-
-/// Asks for the tools. A list that fails leaves the one that is known as it is.
-async fn list(server: &Server, around: &Surroundings, connection: &Arc<Connection>) {
-    match tokio::time::timeout(server.start_timeout, list_tools(connection)).await {
-        Ok(Ok(listing)) => around.watcher.listed(&server.name, listing),
-        Ok(Err(error)) => tracing::warn!(server = %server.name, %error, "tools not listed"),
-        Err(_) => tracing::warn!(server = %server.name, "tools not listed in time"),
     }
 }
 

@@ -29,9 +29,9 @@ impl Watcher for Recorder {
         let event = row(server, event);
         let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
         if matches!(event.event, "exit" | "parked") {
-            tracing::warn!(%server, pid, elapsed_ms, reason, event.event, "server event");
+            tracing::warn!(%server, pid, elapsed_ms, reason, event = event.event, "server event");
         } else {
-            tracing::info!(%server, pid, elapsed_ms, reason, event.event, "server event");
+            tracing::info!(%server, pid, elapsed_ms, reason, event = event.event, "server event");
         }
         self.journal.server_event(event);
     }
