@@ -11,6 +11,9 @@ use crate::session::reply::{self, Rpc, code};
 use crate::session::{Client, Era, Permit, unknown_method};
 use crate::wire::{Frame, object};
 
+/// Subscriptions that one client may have open.
+const LISTENS_MAX: usize = 64;
+
 impl Client {
     /// Tells the client when what is on offer is no longer what it was shown last. One that was never
     /// shown anything has nothing to forget.
@@ -77,6 +80,10 @@ impl Client {
             return Err(unknown_method("subscriptions/listen"));
         }
         let listen = Listen::read(id, params)?;
+        if self.lock().listens.len() >= LISTENS_MAX {
+            let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
+            return Err(Rpc::new(code::INVALID_REQUEST, "too_many", message));
+        }
         self.outlet.answer(listen.acknowledged(), None);
         let now = self.router.offers.view().catalog;
         let mut state = self.lock();

@@ -61,6 +61,45 @@ SET last_used = max(last_used, ?4), calls = calls + ?5, errors = errors + ?6,
     upto_10s = upto_10s + ?26, upto_30s = upto_30s + ?27, upto_60s = upto_60s + ?28,
     over_60s = over_60s + ?29";
 
+/// Adds calls that all fall into one column of the histogram to a row that is there: a third of the
+/// work of [`TOTALS_ADD`], which is what a call's answer waits for.
+macro_rules! totals_in {
+    ($column:literal) => {
+        concat!(
+            "UPDATE call_totals SET last_used = max(last_used, ?4), calls = calls + ?5, errors = errors + ?6,
+             cancelled = cancelled + ?7, duration_us = duration_us + ?8,
+             request_bytes = request_bytes + ?9, response_bytes = response_bytes + ?10, ",
+            $column,
+            " = ",
+            $column,
+            " + ?11 WHERE hour = ?1 AND server = ?2 AND tool = ?3"
+        )
+    };
+}
+
+/// One statement for each column of the histogram, in the columns' order.
+pub(super) const TOTALS_IN: [&str; 19] = [
+    totals_in!("upto_100us"),
+    totals_in!("upto_200us"),
+    totals_in!("upto_500us"),
+    totals_in!("upto_1ms"),
+    totals_in!("upto_2ms"),
+    totals_in!("upto_5ms"),
+    totals_in!("upto_10ms"),
+    totals_in!("upto_20ms"),
+    totals_in!("upto_50ms"),
+    totals_in!("upto_100ms"),
+    totals_in!("upto_200ms"),
+    totals_in!("upto_500ms"),
+    totals_in!("upto_1s"),
+    totals_in!("upto_2s"),
+    totals_in!("upto_5s"),
+    totals_in!("upto_10s"),
+    totals_in!("upto_30s"),
+    totals_in!("upto_60s"),
+    totals_in!("over_60s"),
+];
+
 pub(super) const SERVER_EVENT: &str = "
 INSERT INTO server_events (at, server, event, reason, pid, exit_code, signal, elapsed_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";

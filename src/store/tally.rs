@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use crate::store::ids::SessionId;
 use crate::store::sql;
@@ -59,21 +59,55 @@ impl Tally {
             let mut statement = conn.prepare_cached(sql::SESSION_ACTIVE)?;
             statement.execute((self.session_text(id), active.calls, stamps.text(active.last_ms)))?;
         }
-        for ((hour, server, tool), totals) in std::mem::take(&mut self.totals) {
-            let mut statement = conn.prepare_cached(sql::TOTALS_ADD)?;
-            statement.raw_bind_parameter(1, self.hour.text(hour * HOUR_MS))?;
-            statement.raw_bind_parameter(2, &*server)?;
-            statement.raw_bind_parameter(3, &*tool)?;
-            statement.raw_bind_parameter(4, stamps.text(totals.last_used_ms))?;
-            let sums = [totals.calls, totals.errors, totals.cancelled, totals.duration_us];
-            let bytes = [totals.request_bytes, totals.response_bytes];
-            let numbers = sums.iter().chain(&bytes).chain(totals.histogram.columns());
-            for (place, number) in (5..).zip(numbers) {
-                statement.raw_bind_parameter(place, int(*number))?;
+        for (key, totals) in std::mem::take(&mut self.totals) {
+            if !self.add_in_one(conn, stamps, &key, &totals)? {
+                let mut statement = conn.prepare_cached(sql::TOTALS_ADD)?;
+                let next = self.bind(&mut statement, stamps, &key, &totals)?;
+                for (place, number) in (next..).zip(totals.histogram.columns()) {
+                    statement.raw_bind_parameter(place, int(*number))?;
+                }
+                statement.raw_execute()?;
             }
-            statement.raw_execute()?;
         }
         Ok(())
+    }
+
+    /// Adds totals whose durations fall into one column, if their row is there.
+    fn add_in_one(
+        &mut self,
+        conn: &Connection,
+        stamps: &mut Stamps,
+        key: &Key,
+        totals: &Totals,
+    ) -> rusqlite::Result<bool> {
+        let mut used = totals.histogram.columns().iter().zip(sql::TOTALS_IN).filter(|(count, _)| **count > 0);
+        let (Some((count, sql)), None) = (used.next(), used.next()) else { return Ok(false) };
+        let mut statement = conn.prepare_cached(sql)?;
+        let next = self.bind(&mut statement, stamps, key, totals)?;
+        statement.raw_bind_parameter(next, int(*count))?;
+        Ok(statement.raw_execute()? > 0)
+    }
+
+    /// Binds what both statements begin with; gives the next parameter's place.
+    fn bind(
+        &mut self,
+        statement: &mut Statement<'_>,
+        stamps: &mut Stamps,
+        (hour, server, tool): &Key,
+        totals: &Totals,
+    ) -> rusqlite::Result<usize> {
+        statement.raw_bind_parameter(1, self.hour.text(hour * HOUR_MS))?;
+        statement.raw_bind_parameter(2, &**server)?;
+        statement.raw_bind_parameter(3, &**tool)?;
+        statement.raw_bind_parameter(4, stamps.text(totals.last_used_ms))?;
+        let sums = [totals.calls, totals.errors, totals.cancelled, totals.duration_us];
+        let bytes = [totals.request_bytes, totals.response_bytes];
+        let mut next = 5;
+        for number in sums.iter().chain(&bytes) {
+            statement.raw_bind_parameter(next, int(*number))?;
+            next += 1;
+        }
+        Ok(next)
     }
 }
 

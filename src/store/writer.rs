@@ -57,7 +57,7 @@ impl Writer {
             // A log that had to grow is cut when it begins anew.
             .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
             .map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
-        conn.set_prepared_statement_cache_capacity(32);
+        conn.set_prepared_statement_cache_capacity(64);
         let identity = place::identity(&path);
         Ok(Self {
             conn,
