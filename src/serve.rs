@@ -26,8 +26,9 @@ use crate::store::lock::SessionLock;
 /// After the end of input, calls that are under way have this long to be answered.
 const LAST_ANSWERS: Duration = Duration::from_millis(40);
 
-/// The rows of a stopping bridge are flushed within this.
-const FLUSH: Duration = Duration::from_millis(50);
+/// The rows of a stopping bridge are flushed at once, and within this when another process holds the
+/// record.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// A client that still reads gets what waits for it within this.
 const LAST_LINES: Duration = Duration::from_millis(50);
@@ -135,8 +136,9 @@ async fn live(mut house: House, stdio: Stdio, closing: Closing) -> StopReason {
     }
     let servers_gone = house.stop_servers();
     client.call_off_all().await;
-    // The journal itself says so when rows are lost.
-    let _ = tokio::time::timeout(FLUSH, &mut settling).await;
+    if tokio::time::timeout(FLUSH, &mut settling).await.is_err() {
+        tracing::error!("rows of the last calls could not be written in time");
+    }
     let mut locks = client.close(reason.word());
     if tokio::time::timeout(FLUSH, house.journal.flush()).await.is_ok() {
         locks.drain(..).for_each(SessionLock::release);

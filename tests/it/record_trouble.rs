@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::said::{echoed, text};
@@ -55,6 +56,26 @@ fn a_locked_record_costs_rows_and_no_call_and_goes_on_when_it_is_free() {
     bridge.wait_for_log("record goes on");
     let kept = room.rows("SELECT count(*) FROM tool_calls WHERE server = 's'");
     assert_eq!(kept, [[4]], "the two before and the two after");
+}
+
+#[test]
+fn an_orderly_stop_waits_for_a_record_that_somebody_else_holds() {
+    let room = Room::new().server("s", &["on tools/call: hang"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.begin_call("s__echo", json!({}));
+    let open = "SELECT count(*) FROM tool_calls WHERE outcome IS NULL";
+    wait_until("the call is under way", || bridge.rows(open) == [[1]]);
+    let holder = Connection::open(room.path("data/bridge.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bridge.signal(Signal::TERM);
+    // The servers are gone by now, and the rows wait.
+    bridge.wait_for_log("the bridge stopped");
+    holder.execute_batch("ROLLBACK").unwrap();
+    assert!(bridge.wait_exit().success());
+    let calls = room.rows("SELECT outcome, error_kind FROM tool_calls");
+    assert_eq!(calls, [["outcome_unknown", "bridge_stopped"]]);
+    assert_eq!(room.rows("SELECT close_reason FROM mcp_sessions"), [["sigterm"]]);
 }
 
 #[test]
