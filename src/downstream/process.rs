@@ -56,6 +56,9 @@ const CLOSE_GRACE: Duration = Duration::from_millis(60);
 /// below the 400 ms that a stopping bridge has (house.md, "Start, stop, die, come back").
 const TERM_GRACE: Duration = Duration::from_millis(200);
 
+/// After SIGKILL, its group has this long to be gone.
+const KILL_GRACE: Duration = Duration::from_millis(50);
+
 /// How often a group whose leader has ended is looked at for survivors.
 const GROUP_POLL: Duration = Duration::from_millis(10);
 
@@ -210,6 +213,13 @@ impl Process {
             status = tokio::time::timeout(TERM_GRACE, gone).await.ok().flatten().or(status);
         }
         group::kill(self.pid);
+        let gone = async {
+            while group::lives(self.pid) {
+                tokio::time::sleep(GROUP_POLL).await;
+            }
+        };
+        // What is left of it then waits to be reaped by the system.
+        let _ = tokio::time::timeout(KILL_GRACE, gone).await;
         // After SIGKILL the end is a matter of moments, unless the kernel itself hangs.
         match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
             Ok(Ok(last)) => status.or(Some(last)),
@@ -348,7 +358,10 @@ mod tests {
         let pid = process.pid;
         let before = std::time::Instant::now();
         process.stop().await;
-        assert_eq!(survivors(pid), Vec::<String>::new());
+        while !survivors(pid).is_empty() {
+            assert!(before.elapsed() < Duration::from_secs(2), "{:?}", survivors(pid));
+            tokio::task::yield_now().await;
+        }
         assert!(before.elapsed() < Duration::from_secs(2), "took {:?}", before.elapsed());
     }
 }
