@@ -38,7 +38,7 @@ CREATE TABLE tool_calls (
                                         -- rpc_error (a JSON-RPC error), panic (in the bridge), timeout,
                                         -- cancelled (by the client), unavailable (never sent), outcome_unknown
                                         -- (sent, and never answered), too_large, rejected (by the bridge)
-    error_kind     TEXT,                -- the classified cause: crashed, hung, queue_full, bridge_crashed, …
+    error_kind     TEXT,                -- the classified cause: crashed, hung, not_found, bridge_crashed, …
     request_bytes  INTEGER NOT NULL,    -- size of the request's line
     response_bytes INTEGER              -- size of the answer's line; null as long as there is none
 ) STRICT;
@@ -98,7 +98,6 @@ CREATE TABLE server_events (
 CREATE TABLE catalog (
     key        TEXT PRIMARY KEY, -- hash of command, arguments, names of its environment, and folder
     server     TEXT NOT NULL,    -- the configured name at that time
-    initialize TEXT,             -- its answer to `initialize`, JSON: capabilities, instructions, serverInfo
     tools      TEXT NOT NULL,    -- its tools, a JSON array
     listed_at  TEXT NOT NULL     -- when it was asked
 ) STRICT, WITHOUT ROWID;

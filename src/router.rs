@@ -14,6 +14,7 @@ use crate::downstream::connection::{Answer, Connection, Lost, Outgoing};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, Link, NotReady};
 use crate::names::{SEPARATOR, ServerName};
+use crate::outcome::Cause;
 use crate::pulse::Pulse;
 use crate::router::offers::Offers;
 use crate::wire::{Cut, Span};
@@ -116,8 +117,8 @@ impl Router {
                     link: Arc::clone(link),
                 })
             }
-            // A server that was never listed may have it.
-            None => view.unlisted.iter().find_map(|server| {
+            // A server that was never listed, or in vain, may have it.
+            None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
                 let tool = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
                 let link = Arc::clone(self.link(server)?);
                 Some(Routed { server: Some(server.clone()), tool: tool.into(), tool_json: None, link })
@@ -185,7 +186,15 @@ impl Router {
             None => {
                 let view = self.offers.loaded().await;
                 let found = view.catalog.find(&call.shown).filter(|found| found.server == routed.server);
-                found.map(|found| Arc::clone(&found.tool_json)).ok_or(Fault::UnknownTool)
+                let unlisted = routed.server.as_ref().is_some_and(|server| view.unlisted.contains(server));
+                match found {
+                    Some(found) => Ok(Arc::clone(&found.tool_json)),
+                    None if unlisted => {
+                        let ending = Ending::of(Cause::ProtocolGarbage, "did not say what tools it has");
+                        Err(Fault::NotReady(NotReady { ending: Arc::new(ending), retry_after: None }))
+                    }
+                    None => Err(Fault::UnknownTool),
+                }
             }
         }
     }
@@ -194,6 +203,10 @@ impl Router {
     /// what arrives later is told by `list_changed`.
     pub async fn catalog(&self) -> Arc<Catalog> {
         let view = self.offers.loaded().await;
+        // Whoever brought nothing when it was tried last may bring something now.
+        for link in view.hollow.iter().filter_map(|server| self.link(server)) {
+            link.wake();
+        }
         if view.unlisted.is_empty() {
             return view.catalog;
         }
@@ -202,7 +215,9 @@ impl Router {
         let all_known = join_all(links.map(|link| link.ready()));
         // Whoever failed or is late is missing from this list, and named by `bridge_status`.
         let _ = within(deadline, all_known).await;
-        self.offers.loaded().await.catalog
+        let view = self.offers.loaded().await;
+        view.unlisted.iter().for_each(|server| self.offers.tried(server));
+        view.catalog
     }
 
     /// The servers in the configuration's order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rmcp::ServiceExt;
 use rmcp::handler::client::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation};
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 use rmcp::service::{ClientInitializeError, RoleClient, RunningService};
 
 use crate::downstream::connection::Connection;
@@ -20,6 +20,8 @@ impl ClientHandler for Us {
             ClientCapabilities::default(),
             Implementation::new("bridge", env!("CARGO_PKG_VERSION")),
         )
+        // The SDK's own default names a revision that has no `initialize`.
+        .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct View {
     pub catalog: Arc<Catalog>,
     /// Servers that have never been listed, in the configuration's order.
     pub unlisted: Vec<ServerName>,
+    /// Servers of which only a try is known that brought nothing: nobody waits for them again.
+    pub hollow: Vec<ServerName>,
     /// Whether the stored lists have been read.
     pub loaded: bool,
 }
@@ -83,18 +85,29 @@ impl Offers {
                 _ => {}
             }
             tracing::info!(%server, tools = listing.tools.len(), "tools listed");
-            if !listing.tools.is_empty() {
-                self.journal.catalog_saved(CatalogRow {
-                    key: known.key.clone(),
-                    server: server.to_string(),
-                    initialize: None,
-                    tools: listing.to_json(),
-                    listed_at_ms: stamp::now_ms(),
-                });
-            }
+            self.save(known, listing.to_json());
             listings.insert(server.clone(), listing);
         }
         self.publish();
+    }
+
+    /// Remembers that a server was tried and brought no list, so that the next start of the bridge does
+    /// not wait for it again. A stored list stays.
+    pub fn tried(&self, server: &ServerName) {
+        let unlisted = !self.lock().contains_key(server);
+        if let Some(known) = self.order.iter().find(|known| unlisted && known.server == *server) {
+            self.save(known, Listing::default().to_json());
+        }
+    }
+
+    /// Stores a list; the record keeps a good one when an empty one comes.
+    fn save(&self, known: &Known, tools: String) {
+        self.journal.catalog_saved(CatalogRow {
+            key: known.key.clone(),
+            server: known.server.to_string(),
+            tools,
+            listed_at_ms: stamp::now_ms(),
+        });
     }
 
     /// The snapshot, once the stored lists have been read.
@@ -129,8 +142,11 @@ impl Offers {
         let offers: Vec<Offer> = std::iter::once(own).chain(theirs).collect();
         let unlisted = self.order.iter().map(|known| &known.server);
         let unlisted = unlisted.filter(|server| !listings.contains_key(*server)).cloned().collect();
+        let is_hollow =
+            |known: &&Known| listings.get(&known.server).is_some_and(|listing| listing.tools.is_empty());
+        let hollow = self.order.iter().filter(is_hollow).map(|known| known.server.clone()).collect();
         let catalog = Arc::new(Catalog::merge(&offers));
-        self.view.send_replace(View { catalog, unlisted, loaded: true });
+        self.view.send_replace(View { catalog, unlisted, hollow, loaded: true });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ServerName, Listing>> {

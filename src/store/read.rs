@@ -155,12 +155,11 @@ impl Reader {
         let mut found = Vec::new();
         for key in keys {
             let row = statement.query_row([key], |row| {
-                let listed_at: String = row.get(4)?;
+                let listed_at: String = row.get(3)?;
                 Ok(CatalogRow {
                     key: row.get(0)?,
                     server: row.get(1)?,
-                    initialize: row.get(2)?,
-                    tools: row.get(3)?,
+                    tools: row.get(2)?,
                     listed_at_ms: stamp::parse(&listed_at).unwrap_or(0),
                 })
             });

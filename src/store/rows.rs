@@ -59,8 +59,6 @@ pub struct CatalogRow {
     pub key: String,
     /// Its configured name.
     pub server: String,
-    /// Its answer to `initialize`, raw JSON.
-    pub initialize: Option<String>,
     /// Its tools, a raw JSON array.
     pub tools: String,
     /// When it was asked, Unix milliseconds.

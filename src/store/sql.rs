@@ -104,11 +104,12 @@ pub(super) const SERVER_EVENT: &str = "
 INSERT INTO server_events (at, server, event, reason, pid, exit_code, signal, elapsed_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
+/// An empty list never replaces a good one.
 pub(super) const CATALOG_SAVED: &str = "
-INSERT INTO catalog (key, server, initialize, tools, listed_at) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO catalog (key, server, tools, listed_at) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (key) DO UPDATE
-SET server = excluded.server, initialize = excluded.initialize, tools = excluded.tools,
-    listed_at = excluded.listed_at";
+SET server = excluded.server, tools = excluded.tools, listed_at = excluded.listed_at
+WHERE excluded.tools <> '[]'";
 
 /// Copies what it can, and waits for nobody.
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";

@@ -153,7 +153,6 @@ async fn a_catalog_is_kept_and_the_newest_wins() {
     let row = |tools: &str| CatalogRow {
         key: "k".into(),
         server: "time".into(),
-        initialize: Some("{}".into()),
         tools: tools.into(),
         listed_at_ms: 1_795_232_400_123,
     };

@@ -232,3 +232,32 @@ fn a_call_before_any_list_finds_its_server_by_the_name() {
     let row = "SELECT outcome FROM tool_calls WHERE error_kind = 'unknown_tool'";
     wait_for("the refusal is a row", || bridge.rows(row).pop());
 }
+
+#[test]
+fn a_server_that_was_tried_in_vain_holds_up_no_later_bridge() {
+    let room = Room::new()
+        .setting("first_list_wait_s = 1")
+        .server("hangs", &["on initialize: hang"])
+        .server("empty", &["on initialize: sleep 500", "on tools/list: empty"])
+        .server("good", &[]);
+    assert_eq!(offered_anew(&room), ["good__echo"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let before = Instant::now();
+    assert_eq!(offered(&mut bridge), ["good__echo"]);
+    assert!(before.elapsed().as_millis() < 400, "{:?}", before.elapsed());
+    // They are tried again meanwhile, and a call waits for them.
+    wait_until("the empty one is started again", || bridge.status()["servers"][1]["starts"] == 1);
+}
+
+#[test]
+fn a_server_is_greeted_in_a_revision_that_has_an_initialize() {
+    let room = Room::new().server("s", &["record $ROOM/record"]);
+    offered_anew(&room);
+    let first = room.text("record").lines().next().unwrap().to_owned();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        (&first["method"], &first["params"]["protocolVersion"]),
+        (&json!("initialize"), &json!("2025-11-25"))
+    );
+}

@@ -49,5 +49,4 @@ WHERE ?1 IS NULL OR server = ?1
 ORDER BY id DESC
 LIMIT ?2";
 
-pub(super) const CATALOG: &str =
-    "SELECT key, server, initialize, tools, listed_at FROM catalog WHERE key = ?1";
+pub(super) const CATALOG: &str = "SELECT key, server, tools, listed_at FROM catalog WHERE key = ?1";

@@ -87,7 +87,8 @@ impl Writer {
             int(*duration_us),
             outcome.word(),
             error_kind,
-            int(*response_bytes),
+            // No answer has no size.
+            (*response_bytes > 0).then(|| int(*response_bytes)),
         ])?;
         Ok(changed > 0)
     }
@@ -146,7 +147,7 @@ impl Writer {
     fn catalog(&mut self, row: &CatalogRow) -> rusqlite::Result<()> {
         let at = self.stamps.text(row.listed_at_ms);
         let mut statement = self.conn.prepare_cached(sql::CATALOG_SAVED)?;
-        statement.execute(params![row.key, row.server, row.initialize, row.tools, at])?;
+        statement.execute(params![row.key, row.server, row.tools, at])?;
         Ok(())
     }
 }
