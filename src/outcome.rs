@@ -98,16 +98,10 @@ pub enum Cause {
     TooSlow,
     /// The server's answer to the handshake was not what the protocol asks for.
     ProtocolGarbage,
-    /// Too many failures in a row: the server is parked and not started for a while.
-    Parked,
-    /// Too many requests wait already.
-    QueueFull,
     /// No server offers a tool of that name.
     UnknownTool,
     /// The request's params are not of the method's form.
     BadParams,
-    /// The server is switched off in the configuration, or its entry could not be used.
-    Disabled,
     /// The bridge itself was stopped while the call ran.
     BridgeStopped,
     /// The bridge itself died while the call ran; written by the recovery of a later start.
@@ -126,11 +120,8 @@ impl Cause {
             Self::Hung => "hung",
             Self::TooSlow => "too_slow",
             Self::ProtocolGarbage => "protocol_garbage",
-            Self::Parked => "parked",
-            Self::QueueFull => "queue_full",
             Self::UnknownTool => "unknown_tool",
             Self::BadParams => "bad_params",
-            Self::Disabled => "disabled",
             Self::BridgeStopped => "bridge_stopped",
             Self::BridgeCrashed => "bridge_crashed",
         }

@@ -43,11 +43,24 @@ impl<T: Weighs> ByteQueue<T> {
     /// # Errors
     /// The item itself, when nobody will take it any more.
     pub fn push(&self, item: T) -> Result<(), T> {
+        self.reserve(item.bytes());
+        self.push_reserved(item)
+    }
+
+    /// Counts bytes of an item that will come, and be pushed by [`ByteQueue::push_reserved`].
+    pub fn reserve(&self, bytes: usize) {
+        self.lock().bytes += bytes;
+    }
+
+    /// Adds an item whose bytes are counted already.
+    ///
+    /// # Errors
+    /// The item itself, when nobody will take it any more.
+    pub fn push_reserved(&self, item: T) -> Result<(), T> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(item);
         }
-        waiting.bytes += item.bytes();
         waiting.items.push_back(item);
         drop(waiting);
         self.filled.notify_one();

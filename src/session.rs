@@ -93,8 +93,8 @@ impl Client {
             sessions: Sessions::new(journal.clone()),
             router,
             journal,
+            settling: Settling::new(Arc::clone(&outlet)),
             outlet,
-            settling: Settling::default(),
             pending: Arc::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
@@ -129,7 +129,7 @@ impl Client {
 
     /// Commits rows and lets answers go, until [`Client::end`].
     pub async fn settle(&self) {
-        self.settling.run(&self.journal, &self.outlet).await;
+        self.settling.run(&self.journal).await;
     }
 
     /// Tells calls that they are not quick.
@@ -183,7 +183,7 @@ impl Client {
         }
     }
 
-    fn hear_request(self: &Arc<Self>, line: &Bytes, envelope: &Envelope<'_>, permit: Permit) {
+    fn hear_request(self: &Arc<Self>, line: &Bytes, envelope: &Envelope<'_>, mut permit: Permit) {
         let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
         let meta = Meta::of(envelope.params);
         let answer = match method {
@@ -200,7 +200,8 @@ impl Client {
             },
             "logging/setLevel" => self.era(&meta).and_then(|era| self.set_level(era, envelope.params)),
             "subscriptions/listen" => {
-                match self.era(&meta).and_then(|era| self.listen(era, id.get(), envelope.params)) {
+                match self.era(&meta).and_then(|era| self.listen(era, id.get(), envelope.params, &mut permit))
+                {
                     // It is answered when it ends.
                     Ok(()) => return,
                     Err(rpc) => Err(rpc),
@@ -217,7 +218,10 @@ impl Client {
 
     fn hear_notification(&self, envelope: &Envelope<'_>) {
         match envelope.method.as_deref() {
-            Some("notifications/initialized") => self.outlet.open(),
+            Some("notifications/initialized") => {
+                self.outlet.open();
+                self.listed.notify_one();
+            }
             Some("notifications/cancelled") => {
                 #[derive(Deserialize)]
                 struct Cancelled<'a> {
@@ -276,8 +280,9 @@ impl Client {
                 self.spawn(id, call::run(Arc::clone(self), Request { call, era, place, call_off, permit }));
             }
             Err(rpc) => {
-                let row = call::rejected(era, id, self.call_ids.next(stamp::now_ms()), line.len());
-                self.settling.settle(Settled { row, frame: Some(rpc.frame(id)), permit });
+                let (number, frame) = (self.call_ids.next(stamp::now_ms()), rpc.frame(id));
+                let row = call::rejected(era, id, number, line.len(), &frame);
+                self.settling.settle(Settled { row, frame: Some(frame), permit });
             }
         }
     }

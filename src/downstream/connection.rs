@@ -282,6 +282,10 @@ impl Connection {
                     _ => self.tell_sdk(&line),
                 }
             }
+            // A server that asks and does not read gets no answers that could only pile up.
+            Kind::Request if !self.out.has_room() => {
+                self.garbage.fetch_add(1, Ordering::Relaxed);
+            }
             Kind::Request => self.tell_sdk(&line),
             Kind::Notification => self.hear_notification(&line, &envelope),
             Kind::Stray => {

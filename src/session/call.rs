@@ -137,7 +137,13 @@ fn kept(words: &str) -> &str {
 }
 
 /// The row of a call that could not even be read.
-pub(super) fn rejected(era: Era, request_id: &str, call: CallId, bytes: usize) -> CallFinished {
+pub(super) fn rejected(
+    era: Era,
+    request_id: &str,
+    call: CallId,
+    bytes: usize,
+    answer: &Frame,
+) -> CallFinished {
     let begun = CallBegun {
         call,
         session: era.session,
@@ -148,7 +154,8 @@ pub(super) fn rejected(era: Era, request_id: &str, call: CallId, bytes: usize) -
         request_bytes: bytes as u64,
     };
     let error_kind = Some(Cause::BadParams.word());
-    CallFinished { begun, duration_us: 0, outcome: Outcome::Rejected, error_kind, response_bytes: 0 }
+    let response_bytes = answer.len() as u64;
+    CallFinished { begun, duration_us: 0, outcome: Outcome::Rejected, error_kind, response_bytes }
 }
 
 /// Puts the end of a routed call into words.
@@ -219,7 +226,7 @@ impl Teller<'_> {
             Fault::Ended(ending) => {
                 let text = format!(
                     "The server {server:?} {ending} while the call ran; whether the call took effect is not known. \
-                     The next call starts the server again."
+                     The server is started again when it is called."
                 );
                 let outcome = Outcome::OutcomeUnknown;
                 self.end_with(Failure {

@@ -14,6 +14,9 @@ pub const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024
 /// The only revision with batches.
 pub const BATCH_VERSION: &str = "2025-03-26";
 
+/// The record keeps so much of what a client calls itself, in characters.
+const KEPT_CHARS_MAX: usize = 256;
+
 /// An accepted `initialize`.
 #[derive(Debug)]
 pub struct Initialized {
@@ -35,7 +38,7 @@ pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initi
     struct Params {
         protocol_version: String,
         #[serde(default)]
-        client_info: Option<Implementation>,
+        client_info: Option<serde_json::Value>,
     }
     let params: Params = params
         .and_then(object)
@@ -48,7 +51,9 @@ pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initi
         "serverInfo": server_info(),
         "instructions": instructions,
     });
-    let mut client = params.client_info.map(Implementation::into_client).unwrap_or_default();
+    // Who the client is does not decide whether it is served.
+    let info: Option<Implementation> = params.client_info.and_then(|info| serde_json::from_value(info).ok());
+    let mut client = info.map(Implementation::into_client).unwrap_or_default();
     client.protocol_version = Some(version.to_owned());
     Ok(Initialized { client, version, result: result.to_string() })
 }
@@ -66,7 +71,8 @@ impl Implementation {
     /// The same, as the record keeps it.
     #[must_use]
     pub fn into_client(self) -> ClientInfo {
-        ClientInfo { name: self.name, version: self.version, protocol_version: None }
+        let kept = |words: String| words.chars().take(KEPT_CHARS_MAX).collect();
+        ClientInfo { name: self.name.map(kept), version: self.version.map(kept), protocol_version: None }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::wire::{Frame, object};
 /// Subscriptions that one client may have open.
 const LISTENS_MAX: usize = 64;
 
+/// The longest id that is kept for as long as a subscription is open, in bytes.
+const LISTEN_ID_BYTES_MAX: usize = 4096;
+
 impl Client {
     /// Tells the client when what is on offer is no longer what it was shown last. One that was never
     /// shown anything has nothing to forget.
@@ -25,6 +28,10 @@ impl Client {
                 () = self.listed.notified() => {}
             }
             let now = Arc::clone(&views.borrow_and_update().catalog);
+            if !self.outlet.is_open() && self.lock().listens.is_empty() {
+                // Said again when the client is ready, see `notifications/initialized`.
+                continue;
+            }
             let listens = {
                 let mut state = self.lock();
                 if state.shown.as_ref().is_none_or(|shown| shown.shows_the_same(&now)) {
@@ -75,7 +82,14 @@ impl Client {
         });
     }
 
-    pub(super) fn listen(&self, era: Era, id: &str, params: Option<&RawValue>) -> Result<(), Rpc> {
+    /// Opens a subscription; its acknowledgement takes the request's room.
+    pub(super) fn listen(
+        &self,
+        era: Era,
+        id: &str,
+        params: Option<&RawValue>,
+        permit: &mut Permit,
+    ) -> Result<(), Rpc> {
         if !era.modern {
             return Err(unknown_method("subscriptions/listen"));
         }
@@ -84,7 +98,11 @@ impl Client {
             let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
             return Err(Rpc::new(code::INVALID_REQUEST, "too_many", message));
         }
-        self.outlet.answer(listen.acknowledged(), None);
+        if id.len() > LISTEN_ID_BYTES_MAX {
+            let message = format!("the id of a subscription may have {LISTEN_ID_BYTES_MAX} bytes");
+            return Err(Rpc::new(code::INVALID_REQUEST, "too_long", message));
+        }
+        self.outlet.answer(listen.acknowledged(), permit.take());
         let now = self.router.offers.view().catalog;
         let mut state = self.lock();
         state.listens.push(listen);

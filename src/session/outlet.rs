@@ -62,6 +62,17 @@ impl Outlet {
         let _ = self.queue.push(Out { frame, _permit: permit });
     }
 
+    /// Counts the bytes of an answer that is on its way through the record.
+    pub fn expect(&self, bytes: usize) {
+        self.queue.reserve(bytes);
+    }
+
+    /// Adds an answer that was expected.
+    pub fn expected(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
+        // After the end of the session nobody reads it.
+        let _ = self.queue.push_reserved(Out { frame, _permit: permit });
+    }
+
     /// Adds a notification of the bridge's own, if the client is ready for it.
     pub fn notify(&self, frame: Frame) {
         if self.open.load(Ordering::Acquire) {
@@ -72,6 +83,11 @@ impl Outlet {
     /// The client is ready for notifications.
     pub fn open(&self) {
         self.open.store(true, Ordering::Release);
+    }
+
+    /// Whether the client is ready for notifications.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Sets the least severe level; false when there is no such level.

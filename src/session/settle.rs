@@ -28,33 +28,38 @@ impl Weighs for Settled {
     }
 }
 
-/// The calls that wait for their row. Those that end together share one commit.
+/// The calls that wait for their row. Those that end together share one commit. Their answers count
+/// as waiting for the client already, so that a slow record holds servers back, and not memory.
 #[derive(Debug)]
-pub struct Settling(ByteQueue<Settled>);
-
-impl Default for Settling {
-    fn default() -> Self {
-        // Whoever adds to it is held back by the client's own limits.
-        Self(ByteQueue::new(usize::MAX))
-    }
+pub struct Settling {
+    waiting: ByteQueue<Settled>,
+    outlet: Arc<Outlet>,
 }
 
 impl Settling {
+    /// Nothing waits; answers will go to `outlet`.
+    #[must_use]
+    pub fn new(outlet: Arc<Outlet>) -> Self {
+        // The outlet's limit is the one that counts.
+        Self { waiting: ByteQueue::new(usize::MAX), outlet }
+    }
+
     /// Hands over a call that has ended.
     pub fn settle(&self, settled: Settled) {
+        self.outlet.expect(settled.bytes());
         // It is closed only when every call has ended.
-        let _ = self.0.push(settled);
+        let _ = self.waiting.push(settled);
     }
 
     /// Takes nothing more; what waits is still settled.
     pub fn close(&self) {
-        self.0.close();
+        self.waiting.close();
     }
 
     /// Commits rows and lets their answers go, until closed and empty.
-    pub async fn run(&self, journal: &Journal, outlet: &Arc<Outlet>) {
+    pub async fn run(&self, journal: &Journal) {
         let mut waiting = VecDeque::new();
-        while self.0.take(&mut waiting).await {
+        while self.waiting.take(&mut waiting).await {
             let mut rows = Vec::with_capacity(waiting.len());
             let mut answers = Vec::with_capacity(waiting.len());
             for settled in waiting.drain(..) {
@@ -64,8 +69,8 @@ impl Settling {
             journal.finish(rows).await;
             for (frame, permit) in answers {
                 if let Some(frame) = frame {
-                    self.0.written(frame.len());
-                    outlet.answer(frame, permit);
+                    self.waiting.written(frame.len());
+                    self.outlet.expected(frame, permit);
                 }
             }
         }

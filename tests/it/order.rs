@@ -96,7 +96,7 @@ fn progress_of_a_cancelled_call_is_dropped_and_the_server_is_told() {
     assert_eq!(cancel["params"]["requestId"], call["id"], "under the id that the server knows");
     assert_eq!(
         bridge.rows("SELECT outcome, response_bytes FROM tool_calls WHERE tool = 'hang'"),
-        [[json!("cancelled"), json!(0)]]
+        [[json!("cancelled"), Value::Null]]
     );
 }
 
