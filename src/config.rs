@@ -59,7 +59,7 @@ env = { GITHUB_PERSONAL_ACCESS_TOKEN = "${env:GITHUB_TOKEN}" }
 cwd = "~/work"
 enabled = false
 start_timeout_s = 60      # from the start of its process to its first list of tools
-call_timeout_s = 300      # the longest a call may take
+call_timeout_s = 300      # the longest a call may take once its server is ready
 "#;
 
 /// The largest file that is read: 64 MiB. Clients keep more than servers in theirs.
