@@ -222,12 +222,6 @@ impl Connection {
         *self.ended.borrow()
     }
 
-    /// Waits for the end of the connection.
-    pub async fn wait_ended(&self) {
-        // The sender lives as long as we do.
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
-    }
-
     /// Ends the connection: everyone who waits hears how the server ended.
     pub fn end(&self, ending: Arc<Ending>) {
         let waiting = {

@@ -104,12 +104,6 @@ impl Outlet {
         self.queue.close();
     }
 
-    /// How many bytes wait for the client.
-    #[must_use]
-    pub fn waiting_bytes(&self) -> usize {
-        self.queue.bytes()
-    }
-
     /// Writes what waits until the outlet is closed and empty.
     ///
     /// # Errors
