@@ -1,6 +1,7 @@
 //! Servers, as the rest of the house sees them: a [`Link`] to ask through, and its state to read.
 
 pub mod connection;
+pub mod greeting;
 pub mod handshake;
 pub mod keeper;
 pub mod listing;

@@ -33,6 +33,7 @@ pub mod shutdown;
 pub mod tap;
 
 // Words.
+pub mod era;
 pub mod names;
 pub mod outcome;
 

@@ -18,9 +18,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::catalog::Catalog;
+use crate::downstream::greeting::Face;
 use crate::downstream::relay::Hears;
 use crate::guard;
 use crate::lines::{Line, Lines};
@@ -54,6 +55,8 @@ pub struct Client {
     room: Arc<Semaphore>,
     call_ids: CallIds,
     sessions: Sessions,
+    /// What servers are told about the client.
+    face: watch::Sender<Face>,
     instructions: String,
     /// The client was shown a list.
     listed: Notify,
@@ -87,6 +90,7 @@ impl Client {
         router: Arc<Router>,
         journal: Journal,
         outlet: Arc<Outlet>,
+        face: watch::Sender<Face>,
         instructions: String,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -98,6 +102,7 @@ impl Client {
             pending: Arc::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
+            face,
             instructions,
             listed: Notify::new(),
             state: Mutex::default(),
@@ -243,6 +248,7 @@ impl Client {
     fn initialize(&self, params: Option<&RawValue>) -> Result<String, Rpc> {
         let initialized = legacy::initialize(params, &self.instructions)?;
         self.sessions.initialized(initialized.client);
+        self.face.send_replace(initialized.face);
         self.lock().legacy = Some(initialized.version);
         Ok(initialized.result)
     }
@@ -258,6 +264,9 @@ impl Client {
     /// By which rules a request is answered: its own word counts first, then the open session.
     fn era(&self, meta: &Meta<'_>) -> Result<Era, Rpc> {
         if let Some(client) = modern::client_of(meta)? {
+            if self.lock().legacy.is_none() {
+                self.face.send_if_modified(|face| modern::show(face, meta));
+            }
             return Ok(Era { session: self.sessions.modern(client), modern: true });
         }
         let session = self.sessions.legacy().ok_or_else(modern::no_session)?;

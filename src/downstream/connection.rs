@@ -1,7 +1,6 @@
 //! One pipe to one server, shared by every request that is under way on it.
 //!
-//! Requests of clients carry the bridge's own ids from [`FIRST_ID`] up; smaller ids are the SDK's,
-//! whose messages travel on the same pipe. The id of an answer tells whose it is.
+//! Every request carries an id of the bridge's own, from [`FIRST_ID`] up.
 
 pub mod in_flight;
 pub mod outflow;
@@ -10,7 +9,7 @@ pub mod owned;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -18,7 +17,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::downstream::Ending;
 use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::relay::{Hears, Relay};
+use crate::era::Era;
 use crate::queue::{ByteQueue, Weighs};
 use crate::wire::{Cut, Envelope, Frame, Kind, Span, span_of, splice};
 
@@ -113,8 +114,12 @@ impl Weighs for Outbound {
     }
 }
 
-/// Takes lines that are for the SDK; false when it cannot.
-pub type ForSdk = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// A server that was greeted.
+struct Greeted {
+    greeting: Greeting,
+    /// What the bridge's own requests carry in their `_meta`; only a modern server needs it.
+    own_meta: Option<Box<str>>,
+}
 
 /// A live connection to a server.
 pub struct Connection {
@@ -122,7 +127,7 @@ pub struct Connection {
     table: Mutex<Table>,
     out: ByteQueue<Outbound>,
     next_id: AtomicU64,
-    for_sdk: Mutex<Option<ForSdk>>,
+    greeting: OnceLock<Greeted>,
     relay: Arc<dyn Relay>,
     ended: watch::Sender<bool>,
     /// Lines on the server's output that were no messages.
@@ -146,7 +151,7 @@ impl Connection {
             table: Mutex::default(),
             out: ByteQueue::new(OUT_BYTES_MAX),
             next_id: AtomicU64::new(FIRST_ID),
-            for_sdk: Mutex::new(None),
+            greeting: OnceLock::new(),
             relay,
             ended: watch::Sender::new(false),
             garbage: AtomicU64::new(0),
@@ -154,9 +159,38 @@ impl Connection {
         })
     }
 
-    /// Names who takes the lines that are for the SDK.
-    pub fn set_sdk(&self, for_sdk: ForSdk) {
-        *self.for_sdk.lock().unwrap_or_else(PoisonError::into_inner) = Some(for_sdk);
+    /// The server was greeted as this client.
+    pub fn greeted(&self, greeting: Greeting, face: &Face) {
+        let own_meta = match greeting.era {
+            Era::Legacy => None,
+            Era::Modern => Some(face.modern_members().into()),
+        };
+        // It is greeted once.
+        let _ = self.greeting.set(Greeted { greeting, own_meta });
+    }
+
+    /// What the server said of itself; `None` before it was greeted.
+    #[must_use]
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.get().map(|greeted| &greeted.greeting)
+    }
+
+    /// By which rules the server is spoken to.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.greeting().map_or(Era::Legacy, |greeting| greeting.era)
+    }
+
+    /// Asks for one page of a list; `cursor` is JSON.
+    ///
+    /// # Errors
+    /// When the connection has ended; the request was not written.
+    pub fn ask_list(self: &Arc<Self>, method: &str, cursor: Option<&RawValue>) -> Result<InFlight, Lost> {
+        let cursor = cursor.map(|cursor| format!(r#""cursor":{cursor}"#));
+        let meta = self.greeting.get().and_then(|greeted| greeted.own_meta.as_ref());
+        let meta = meta.map(|meta| format!(r#""_meta":{{{meta}}}"#));
+        let members: Vec<String> = cursor.into_iter().chain(meta).collect();
+        self.ask_own(method, &format!("{{{}}}", members.join(",")))
     }
 
     /// Sends a line of the bridge's own, without waiting.
@@ -273,14 +307,16 @@ impl Connection {
                 let id = envelope.id.map(RawValue::get).and_then(|id| id.parse::<u64>().ok());
                 match id {
                     Some(id) if id >= FIRST_ID => self.hear_answer(id, &line, &envelope),
-                    _ => self.tell_sdk(&line),
+                    _ => {
+                        self.late.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             }
             // A server that asks and does not read gets no answers that could only pile up.
             Kind::Request if !self.out.has_room() => {
                 self.garbage.fetch_add(1, Ordering::Relaxed);
             }
-            Kind::Request => self.tell_sdk(&line),
+            Kind::Request => self.hear_request(&envelope),
             Kind::Notification => self.hear_notification(&line, &envelope),
             Kind::Stray => {
                 self.garbage.fetch_add(1, Ordering::Relaxed);
@@ -332,18 +368,19 @@ impl Connection {
                     hears.progress(Frame::whole(line));
                 }
             }
-            // The SDK's own requests can be taken back by the server.
-            Some("notifications/cancelled") => self.tell_sdk(line),
             Some(method) => self.relay.notification(&self.server, method, line, envelope.params),
             None => {}
         }
     }
 
-    fn tell_sdk(&self, line: &[u8]) {
-        let guard = self.for_sdk.lock().unwrap_or_else(PoisonError::into_inner);
-        if !guard.as_ref().is_some_and(|for_sdk| for_sdk(line)) {
-            tracing::debug!(server = %self.server, "message left unanswered");
-        }
+    fn hear_request(&self, envelope: &Envelope<'_>) {
+        let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
+        let answer = match method {
+            "ping" => r#""result":{}"#,
+            _ => r#""error":{"code":-32601,"message":"this client has no such method"}"#,
+        };
+        // A connection that has ended needs no answer.
+        let _ = self.say(format!(r#"{{"jsonrpc":"2.0","id":{id},{answer}}}"#).into_bytes());
     }
 
     fn forget(&self, id: u64) -> Option<Waiter> {

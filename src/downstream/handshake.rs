@@ -1,73 +1,99 @@
-//! The handshake with a server: an rmcp client on the tap of its connection.
+//! How a server is greeted: `initialize` in the older era, `server/discover` in the modern one.
+//!
+//! Both go as lines, like everything else on the pipe: the SDK's typed model would lose what it does
+//! not know of the capabilities, in both directions.
 
 use std::sync::Arc;
 
-use rmcp::ServiceExt;
-use rmcp::handler::client::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
-use rmcp::service::{ClientInitializeError, RoleClient, RunningService};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::downstream::connection::Connection;
-use crate::tap::{Gone, tap};
+use crate::downstream::connection::{Answer, Connection, Lost, Verdict};
+use crate::downstream::greeting::{Face, Greeting};
+use crate::era::Era;
+use crate::wire::{Envelope, object};
 
-/// The client that we are to a server. What it can do grows with what the bridge passes through.
-#[derive(Debug, Clone)]
-struct Us;
-
-impl ClientHandler for Us {
-    fn get_info(&self) -> ClientConfig {
-        ClientConfig::new(
-            ClientCapabilities::default(),
-            Implementation::new("bridge", env!("CARGO_PKG_VERSION")),
-        )
-        // The SDK's own default names a revision that has no `initialize`.
-        .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
-    }
+/// Why a server could not be greeted, without anything that stood in its answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotGreeted {
+    /// The connection ended first.
+    #[error("the end of its output")]
+    Ended,
+    /// It answered with an error of this code.
+    #[error("a JSON-RPC error with code {0}")]
+    Refused(i64),
+    /// It answered with something else.
+    #[error("no result of {0}")]
+    Form(&'static str),
 }
 
-/// A greeted server. While it lives, the SDK answers what the server asks of its client.
-pub struct Greeted {
-    _service: RunningService<RoleClient, Us>,
-    /// Whether the server has tools at all.
-    pub has_tools: bool,
-    /// The revision that both speak.
-    pub protocol_version: String,
-}
-
-/// Opens a session with the server: `initialize` and `notifications/initialized`. Waits as long as
+/// Opens a session: `initialize` and `notifications/initialized`. A server that knows no `initialize`
+/// speaks the modern revision; it is asked on the same pipe, since it keeps no session. Waits as long as
 /// the server does; the caller holds the deadline.
 ///
 /// # Errors
-/// What was wrong with the server's answer, without anything that stood in it.
-pub async fn greet(connection: &Arc<Connection>) -> Result<Greeted, String> {
-    let to_server = Arc::downgrade(connection);
-    let (feed, tap) = tap::<RoleClient>(move |line| {
-        let connection = to_server.upgrade().ok_or(Gone)?;
-        connection.say(line).map_err(|_| Gone)
-    });
-    connection.set_sdk(Box::new(move |line| feed.line(line).is_ok()));
-    let service = Us.serve(tap).await.map_err(|error| in_words(&error))?;
-    let info = service.peer_info();
-    Ok(Greeted {
-        has_tools: info.as_ref().is_none_or(|info| info.capabilities.tools.is_some()),
-        protocol_version: info.map(|info| info.protocol_version.to_string()).unwrap_or_default(),
-        _service: service,
-    })
+/// What was wrong with the server's answer.
+pub async fn greet(connection: &Arc<Connection>, face: &Face) -> Result<Greeting, NotGreeted> {
+    let greeting = match ask(connection, "initialize", &face.initialize()).await {
+        Ok(answer) => {
+            let greeting = result(&answer).and_then(Greeting::of_initialize);
+            greeting.ok_or(NotGreeted::Form("initialize"))?
+        }
+        // What it has against `initialize` is the better word when it knows no `server/discover` either.
+        Err(NotGreeted::Refused(code)) => {
+            return discover(connection, face).await.map_err(|_| NotGreeted::Refused(code));
+        }
+        Err(other) => return Err(other),
+    };
+    connection.greeted(greeting.clone(), face);
+    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    connection.say(initialized.into()).map_err(|_| NotGreeted::Ended)?;
+    Ok(greeting)
 }
 
-/// The SDK's own words show the whole message, which belongs into no log and no row.
-fn in_words(error: &ClientInitializeError) -> String {
-    match error {
-        ClientInitializeError::JsonRpcError(data) => format!("a JSON-RPC error with code {}", data.code.0),
-        ClientInitializeError::ExpectedInitResponse(_) | ClientInitializeError::ExpectedInitResult(_) => {
-            "no result of initialize".to_owned()
-        }
-        ClientInitializeError::ConflictInitResponseId(..)
-        | ClientInitializeError::UncorrelatedErrorResponse { .. } => "an answer under another id".to_owned(),
-        ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
-            "no protocol version that both speak".to_owned()
-        }
-        ClientInitializeError::ConnectionClosed(_) => "the end of its output".to_owned(),
-        _ => "a fault of the connection".to_owned(),
+/// Asks a server of the modern era who it is.
+///
+/// # Errors
+/// What was wrong with the server's answer.
+pub async fn discover(connection: &Arc<Connection>, face: &Face) -> Result<Greeting, NotGreeted> {
+    let params = format!(r#"{{"_meta":{{{}}}}}"#, face.modern_members());
+    let answer = ask(connection, "server/discover", &params).await?;
+    let greeting = result(&answer).and_then(Greeting::of_discover);
+    let greeting = greeting.ok_or(NotGreeted::Form("server/discover"))?;
+    debug_assert_eq!(greeting.era, Era::Modern);
+    connection.greeted(greeting.clone(), face);
+    Ok(greeting)
+}
+
+async fn ask(connection: &Arc<Connection>, method: &str, params: &str) -> Result<Answer, NotGreeted> {
+    let asked = connection.ask_own(method, params);
+    let answer = match asked {
+        Ok(mut in_flight) => in_flight.answer().await,
+        Err(lost) => Err(lost),
+    };
+    match answer {
+        Ok(answer) if answer.verdict == Verdict::RpcError => Err(NotGreeted::Refused(code(&answer))),
+        Ok(answer) => Ok(answer),
+        Err(Lost::Ended { .. } | Lost::TooLarge { .. }) => Err(NotGreeted::Ended),
     }
+}
+
+fn code(answer: &Answer) -> i64 {
+    #[derive(Deserialize)]
+    struct Error {
+        code: i64,
+    }
+    let envelope = Envelope::parse(&answer.line).ok();
+    let error: Option<Error> = envelope.and_then(|envelope| envelope.error).and_then(object);
+    error.map_or(0, |error| error.code)
+}
+
+/// The result of an answer, in its own bytes.
+fn result(answer: &Answer) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow)]
+        result: &'a RawValue,
+    }
+    serde_json::from_slice::<Response<'_>>(&answer.line).ok().map(|response| response.result)
 }

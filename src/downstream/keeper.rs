@@ -18,7 +18,8 @@ use crate::config::server::Server;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
-use crate::downstream::handshake::{Greeted, greet};
+use crate::downstream::greeting::{Face, Greeting};
+use crate::downstream::handshake::greet;
 use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
 use crate::downstream::keeper::tools::list;
 use crate::downstream::listing::Listing;
@@ -44,6 +45,8 @@ pub struct Surroundings {
     pub lines: Handle,
     /// Who hears what the server says unasked.
     pub relay: Arc<dyn Relay>,
+    /// Whom it is told it speaks with.
+    pub face: watch::Receiver<Face>,
     /// Who hears of its life.
     pub watcher: Arc<dyn Watcher>,
     /// Where its stderr goes.
@@ -148,14 +151,12 @@ impl Keeper {
         self.tell(Happened::Started { pid, again });
         let left = tokio::select! {
             ready = self.make_ready(&mut running) => match ready {
-                Ok(greeted) => {
+                Ok(()) => {
                     self.is_ready(&running);
-                    let left = tokio::select! {
+                    tokio::select! {
                         left = self.attend(&mut running) => left,
                         () = told(stop) => Left::Told,
-                    };
-                    drop(greeted);
-                    left
+                    }
                 }
                 Err((cause, what, status)) => Left::Ended(cause, what, status),
             },
@@ -219,18 +220,17 @@ impl Keeper {
     }
 
     /// Handshake and first list, as long as the process lives and the start timeout allows.
-    async fn make_ready(
-        &self,
-        running: &mut Running,
-    ) -> Result<Greeted, (Cause, String, Option<ExitStatus>)> {
+    async fn make_ready(&self, running: &mut Running) -> Result<(), (Cause, String, Option<ExitStatus>)> {
         let Running { process, connection, reader, .. } = running;
         let greeted = async {
-            let greeted = greet(connection).await.map_err(|what| (Cause::ProtocolGarbage, what))?;
-            match greeted.has_tools {
+            let face = self.around.face.borrow().clone();
+            let greeting = greet(connection, &face).await;
+            let greeting: Greeting = greeting.map_err(|what| (Cause::ProtocolGarbage, what.to_string()))?;
+            match greeting.has("tools") {
                 true => list(&self.server, &self.around, connection).await,
                 false => self.around.watcher.listed(&self.server.name, Listing::default()),
             }
-            Ok::<_, (Cause, String)>(greeted)
+            Ok::<_, (Cause, String)>(())
         };
         let timeout = self.server.start_timeout;
         tokio::select! {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Connection, Verdict};
 use crate::wire::{Envelope, object};
 
@@ -63,7 +62,8 @@ pub async fn list_tools(connection: &Arc<Connection>) -> Result<Listing, NoListi
     let mut tools = Vec::new();
     let mut cursor: Option<Box<RawValue>> = None;
     for _ in 0..PAGES_MAX {
-        let answer = ask(connection, cursor.as_deref())?.answer().await.map_err(|_| NoListing::Ended)?;
+        let asked = connection.ask_list("tools/list", cursor.as_deref());
+        let answer = asked.map_err(|_| NoListing::Ended)?.answer().await.map_err(|_| NoListing::Ended)?;
         if answer.verdict == Verdict::RpcError {
             return Err(NoListing::Refused);
         }
@@ -75,11 +75,6 @@ pub async fn list_tools(connection: &Arc<Connection>) -> Result<Listing, NoListi
         }
     }
     Err(NoListing::Endless)
-}
-
-fn ask(connection: &Arc<Connection>, cursor: Option<&RawValue>) -> Result<InFlight, NoListing> {
-    let cursor = cursor.map(|cursor| format!(r#""cursor":{cursor}"#)).unwrap_or_default();
-    connection.ask_own("tools/list", &format!("{{{cursor}}}")).map_err(|_| NoListing::Ended)
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ use crate::config::Loaded;
 use crate::config::launch::LaunchKey;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
+use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
 use crate::downstream::{Link, link};
 use crate::guard;
@@ -54,6 +55,7 @@ struct Ground<'a> {
     journal: Journal,
     offers: Arc<Offers>,
     outlet: Arc<Outlet>,
+    face: watch::Receiver<Face>,
     stop: watch::Receiver<bool>,
 }
 
@@ -77,8 +79,18 @@ impl House {
         });
         let (stop, stopped) = watch::channel(false);
         let outlet = Arc::new(Outlet::default());
-        let ground =
-            Ground { paths, settings: &settings, work, lines, journal, offers, outlet, stop: stopped };
+        let (face, seen) = watch::channel(Face::default());
+        let ground = Ground {
+            paths,
+            settings: &settings,
+            work,
+            lines,
+            journal,
+            offers,
+            outlet,
+            face: seen,
+            stop: stopped,
+        };
         let instructions = instructions(&enabled);
         let (links, mut keepers) = ground.keep_servers(enabled);
         let servers = links.len();
@@ -86,7 +98,7 @@ impl House {
         keepers.push(own_keeper);
         let Ground { journal, offers, outlet, .. } = ground;
         let router = Arc::new(Router::new(links, own, offers, settings.first_list_wait));
-        let client = Client::new(router, journal.clone(), Arc::clone(&outlet), instructions);
+        let client = Client::new(router, journal.clone(), Arc::clone(&outlet), face, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;
         Self { journal, client, outlet, in_line_bytes_max, stop, keepers, servers }
     }
@@ -119,6 +131,7 @@ impl Ground<'_> {
             let around = Surroundings {
                 lines: self.lines.clone(),
                 relay: self.outlet.clone(),
+                face: self.face.clone(),
                 watcher: recorder.clone(),
                 log_file: self.paths.server_log(&server.name),
                 log_bytes_max: self.settings.stderr_log_max_bytes,

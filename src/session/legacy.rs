@@ -4,12 +4,11 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::downstream::greeting::Face;
+use crate::era::{Era, LEGACY_VERSIONS};
 use crate::session::reply::Rpc;
 use crate::store::rows::ClientInfo;
 use crate::wire::object;
-
-/// The revisions with `initialize`, newest first.
-pub const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// The only revision with batches.
 pub const BATCH_VERSION: &str = "2025-03-26";
@@ -24,6 +23,8 @@ pub struct Initialized {
     pub client: ClientInfo,
     /// The revision.
     pub version: &'static str,
+    /// The client, as servers are told of it.
+    pub face: Face,
     /// The result, in JSON.
     pub result: String,
 }
@@ -35,16 +36,20 @@ pub struct Initialized {
 pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initialized, Rpc> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Params {
+    struct Params<'a> {
         protocol_version: String,
-        #[serde(default)]
-        client_info: Option<serde_json::Value>,
+        #[serde(borrow, default)]
+        client_info: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        capabilities: Option<&'a RawValue>,
     }
-    let params: Params = params
+    let params: Params<'_> = params
         .and_then(object)
         .ok_or_else(|| Rpc::bad_params("initialize needs params with protocolVersion as a string"))?;
-    let version =
-        VERSIONS.into_iter().find(|version| *version == params.protocol_version).unwrap_or(VERSIONS[0]);
+    let version = LEGACY_VERSIONS
+        .into_iter()
+        .find(|version| *version == params.protocol_version)
+        .unwrap_or(LEGACY_VERSIONS[0]);
     let result = json!({
         "protocolVersion": version,
         "capabilities": capabilities(),
@@ -52,10 +57,17 @@ pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initi
         "instructions": instructions,
     });
     // Who the client is does not decide whether it is served.
-    let info: Option<Implementation> = params.client_info.and_then(|info| serde_json::from_value(info).ok());
+    let info: Option<Implementation> = params.client_info.and_then(object);
     let mut client = info.map(Implementation::into_client).unwrap_or_default();
     client.protocol_version = Some(version.to_owned());
-    Ok(Initialized { client, version, result: result.to_string() })
+    let object_text = |raw: &RawValue| raw.get().starts_with('{').then(|| raw.get().into());
+    let face = Face {
+        era: Era::Legacy,
+        protocol_version: version.into(),
+        capabilities: params.capabilities.and_then(object_text).unwrap_or_else(|| "{}".into()),
+        info: params.client_info.and_then(object_text),
+    };
+    Ok(Initialized { client, version, face, result: result.to_string() })
 }
 
 /// What a client says about itself.

@@ -1,16 +1,17 @@
 //! What revision 2026-07-28 asks of us: every request says who sends it and what it can do.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::downstream::greeting::Face;
+use crate::era::{Era, MODERN_VERSION};
 use crate::session::legacy::{Implementation, capabilities, server_info};
 use crate::session::reply::{Rpc, code};
 use crate::store::rows::ClientInfo;
 use crate::wire::{Frame, Meta, object};
-
-/// The revision without `initialize`.
-pub const VERSION: &str = "2026-07-28";
 
 /// Where a notification names the `subscriptions/listen` that it belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -25,10 +26,11 @@ const TTL_MS: u64 = 0;
 pub fn client_of(meta: &Meta<'_>) -> Result<Option<ClientInfo>, Rpc> {
     let Some(version) = meta.protocol_version else { return Ok(None) };
     let requested: Option<String> = serde_json::from_str(version.get()).ok();
-    if requested.as_deref() != Some(VERSION) {
+    if requested.as_deref() != Some(MODERN_VERSION) {
         let message = format!("protocol version {version} is not spoken here");
         let mut rpc = Rpc::new(code::UNSUPPORTED_VERSION, "unsupported_version", message);
-        rpc.data = json!({ "kind": "unsupported_version", "supported": [VERSION], "requested": version });
+        rpc.data =
+            json!({ "kind": "unsupported_version", "supported": [MODERN_VERSION], "requested": version });
         return Err(rpc);
     }
     if meta.client_capabilities.is_none_or(|capabilities| !capabilities.get().starts_with('{')) {
@@ -36,8 +38,24 @@ pub fn client_of(meta: &Meta<'_>) -> Result<Option<ClientInfo>, Rpc> {
     }
     let info: Option<Implementation> = meta.client_info.and_then(object);
     let mut client = info.map(Implementation::into_client).unwrap_or_default();
-    client.protocol_version = Some(VERSION.to_owned());
+    client.protocol_version = Some(MODERN_VERSION.to_owned());
     Ok(Some(client))
+}
+
+/// Shows servers the client of a modern request; false when they see it already.
+pub fn show(face: &mut Face, meta: &Meta<'_>) -> bool {
+    let capabilities = meta.client_capabilities.map_or("{}", RawValue::get);
+    let info = meta.client_info.map(RawValue::get).filter(|info| info.starts_with('{'));
+    if face.era == Era::Modern && &*face.capabilities == capabilities && face.info.as_deref() == info {
+        return false;
+    }
+    *face = Face {
+        era: Era::Modern,
+        protocol_version: MODERN_VERSION.into(),
+        capabilities: capabilities.into(),
+        info: info.map(Arc::from),
+    };
+    true
 }
 
 /// What a request without a session is told.
@@ -54,7 +72,7 @@ pub fn no_session() -> Rpc {
 pub fn discover(instructions: &str) -> String {
     json!({
         "resultType": "complete",
-        "supportedVersions": [VERSION],
+        "supportedVersions": [MODERN_VERSION],
         "capabilities": capabilities(),
         "instructions": instructions,
         "ttlMs": TTL_MS,
