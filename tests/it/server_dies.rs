@@ -132,7 +132,7 @@ fn a_request_that_was_never_written_is_sent_to_the_next_life_of_the_server() {
 #[test]
 fn a_server_that_stops_reading_ends_its_calls_long_before_their_deadline() {
     // It shakes hands, lists nothing, and closes its input.
-    let server = r#"read l; echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}'; read l; read l; echo '{"jsonrpc":"2.0","id":1099511627776,"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}}'; exec 0<&-; sleep 60"#;
+    let server = r#"read l; echo '{"jsonrpc":"2.0","id":1099511627776,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}'; read l; read l; echo '{"jsonrpc":"2.0","id":1099511627777,"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}}'; exec 0<&-; sleep 60"#;
     let entry = format!("[servers.s]\ncommand = \"sh\"\nargs = [\"-c\", {}]\n", json!(server));
     let room = Room::new().config("deaf.toml", &entry);
     let mut bridge = room.start();
