@@ -29,6 +29,7 @@ use crate::config::tree::{Dialect, Fields, Node};
 mod json;
 pub mod launch;
 pub mod mistake;
+pub mod program;
 pub mod server;
 pub mod settings;
 #[cfg(test)]

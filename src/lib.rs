@@ -34,6 +34,7 @@ pub mod tap;
 
 // Words.
 pub mod era;
+pub mod list;
 pub mod names;
 pub mod outcome;
 
