@@ -1,263 +1,213 @@
 //! Everything on offer under its shown name: a pure merge of the servers' lists.
 
+mod item;
+mod shelf;
+mod template;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use crate::catalog::item::Item;
+use crate::catalog::shelf::Shelf;
+use crate::catalog::template::Template;
+use crate::list::{Each, List};
 use crate::names::{self, ServerName};
-use crate::wire::{Cut, object, span_of, splice};
 
-/// Tools in one page of `tools/list`.
-pub const PAGE_TOOLS_MAX: usize = 1000;
+pub use crate::catalog::shelf::{PAGE_ITEMS_MAX, Page, Shown};
 
 /// What one server offers.
 #[derive(Debug, Clone)]
 pub struct Offer {
     /// The server; `None` is the bridge itself, whose tools keep their names.
     pub server: Option<ServerName>,
-    /// The tools in the server's order, each the JSON object that it sent.
-    pub tools: Vec<Arc<str>>,
+    /// Its lists in its own order, each item the JSON object that it sent.
+    pub items: Each<Vec<Arc<str>>>,
 }
 
-/// A tool under the name that clients see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// The name that clients see.
-    pub name: String,
-    /// Its server; `None` is the bridge itself.
-    pub server: Option<ServerName>,
-    /// The name that the server knows.
-    pub tool: Arc<str>,
-    /// That name as the server wrote it in JSON.
-    pub tool_json: Arc<str>,
-    /// The tool's definition with its shown name; every other byte is the server's.
-    definition: Bytes,
-}
-
-/// A tool whose plain name was taken.
+/// An item whose plain name, or whose URI, was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clash {
-    /// The server whose tool got another name.
+    /// The list in which they meet.
+    pub list: List,
+    /// The server whose item came second.
     pub server: ServerName,
-    /// The tool.
-    pub tool: String,
+    /// The item's name or URI as that server has it.
+    pub name: String,
     /// The name it would have had.
     pub wanted: String,
-    /// The name it got.
-    pub shown: String,
+    /// The name it got; `None` when it is not shown: resources and templates keep their URI.
+    pub shown: Option<String>,
 }
 
-/// An immutable list of everything on offer, sorted by shown name.
+/// An immutable list of everything on offer, each list sorted by shown name or URI.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    tools: Vec<Shown>,
-    by_name: HashMap<String, usize>,
-    pages: Vec<Bytes>,
-    /// Tools whose plain name was taken by an earlier server.
+    shelves: Each<Shelf>,
+    /// Servers that list a URI which an earlier one shows, in the offers' order.
+    also_list: HashMap<String, Vec<ServerName>>,
+    /// Servers whose tools name a URI as their user interface.
+    interfaces: HashMap<String, Vec<ServerName>>,
+    /// Every template with its server, in the offers' order.
+    templates: Vec<(Template, ServerName)>,
+    /// Items whose plain name or URI was taken by an earlier server.
     pub clashes: Vec<Clash>,
 }
 
-/// One page of the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// A JSON array of definitions.
-    pub tools: Bytes,
-    /// The cursor of the next page, if there is one.
-    pub next: Option<String>,
-}
-
 impl Catalog {
-    /// Merges the offers; where two shown names meet, the first in the offers' order keeps it and the
-    /// other gets a hash (protocol.md, "Names").
+    /// Merges the offers. Where two shown names meet, the first in the offers' order keeps it and the
+    /// other gets a hash; where two URIs meet, the first is shown (protocol.md, "Names").
     #[must_use]
     pub fn merge(offers: &[Offer]) -> Self {
         let mut catalog = Self::default();
         for offer in offers {
-            for definition in &offer.tools {
-                catalog.add(offer.server.as_ref(), definition);
+            for list in List::ALL {
+                for definition in offer.items.get(list) {
+                    catalog.add(list, offer.server.as_ref(), definition);
+                }
             }
         }
-        catalog.tools.sort_by(|a, b| a.name.cmp(&b.name));
-        let names = catalog.tools.iter().enumerate().map(|(index, tool)| (tool.name.clone(), index));
-        catalog.by_name = names.collect();
-        catalog.pages = catalog.tools.chunks(PAGE_TOOLS_MAX).map(joined).collect();
+        for list in List::ALL {
+            catalog.shelves.get_mut(list).close();
+        }
         catalog
     }
 
-    fn add(&mut self, server: Option<&ServerName>, definition: &str) {
-        let Some((tool, tool_json)) = tool_name(definition) else {
-            tracing::warn!(server = server.map(ServerName::as_str), "tool without a name left out");
+    fn add(&mut self, list: List, server: Option<&ServerName>, definition: &str) {
+        let Some(item) = Item::read(list, definition) else {
+            let (server, list) = (server.map(ServerName::as_str), list.word());
+            tracing::warn!(server, list, "item without a name left out");
             return;
         };
-        let wanted = server.map_or_else(|| tool.clone(), |server| names::shown(server, &tool));
-        let Some(name) = self.free_name(server, &tool, wanted) else { return };
-        let line = Bytes::copy_from_slice(definition.as_bytes());
-        let json = serde_json::to_string(&name).unwrap_or_default();
-        let span = span_of(definition.as_bytes(), tool_json).unwrap_or_default();
-        let spliced = splice(&line, &[Cut { span, text: json.as_bytes() }]).pieces().concat();
-        let definition = Bytes::from(spliced).slice(..line.len() - tool_json.len() + json.len());
-        self.by_name.insert(name.clone(), self.tools.len());
-        self.tools.push(Shown {
-            name,
-            server: server.cloned(),
-            tool: tool.into(),
-            tool_json: tool_json.into(),
-            definition,
+        if let (List::Tools, Some(server), Some(uri)) = (list, server, &item.interface) {
+            add_once(&mut self.interfaces, uri, server);
+        }
+        match list {
+            List::Tools | List::Prompts => self.add_named(list, server, &item),
+            List::Resources | List::Templates => self.add_addressed(list, server, &item),
+        }
+    }
+
+    fn add_named(&mut self, list: List, server: Option<&ServerName>, item: &Item<'_>) {
+        let wanted = server.map_or_else(|| item.name.clone(), |server| names::shown(server, &item.name));
+        if let Some(key) = self.free_name(list, server, &item.name, wanted) {
+            self.shelves.get_mut(list).push(item.renamed(key, server));
+        }
+    }
+
+    fn add_addressed(&mut self, list: List, server: Option<&ServerName>, item: &Item<'_>) {
+        if let (List::Templates, Some(server)) = (list, server) {
+            self.templates.push((Template::parse(&item.name), server.clone()));
+        }
+        let shelf = self.shelves.get_mut(list);
+        let Some(first) = shelf.find(&item.name) else { return shelf.push(item.as_it_is(server)) };
+        let Some(server) = server.filter(|server| first.server.as_ref() != Some(server)) else { return };
+        if list == List::Resources {
+            add_once(&mut self.also_list, &item.name, server);
+        }
+        self.clashes.push(Clash {
+            list,
+            server: server.clone(),
+            name: item.name.clone(),
+            wanted: item.name.clone(),
+            shown: None,
         });
     }
 
-    /// The wanted name, or one with a hash; `None` for a tool that its server lists twice.
-    fn free_name(&mut self, server: Option<&ServerName>, tool: &str, wanted: String) -> Option<String> {
-        let Some(taken) = self.by_name.get(&wanted).and_then(|index| self.tools.get(*index)) else {
-            return Some(wanted);
-        };
+    /// The wanted name, or one with a hash; `None` for an item that its server lists twice.
+    fn free_name(
+        &mut self,
+        list: List,
+        server: Option<&ServerName>,
+        name: &str,
+        wanted: String,
+    ) -> Option<String> {
+        let shelf = self.shelves.get(list);
+        let Some(taken) = shelf.find(&wanted) else { return Some(wanted) };
         let server = server?;
-        if taken.server.as_ref() == Some(server) && &*taken.tool == tool {
+        if taken.server.as_ref() == Some(server) && &*taken.name == name {
             return None;
         }
-        let shown = names::shown_with_hash(server, tool);
-        if self.by_name.contains_key(&shown) {
+        let shown = names::shown_with_hash(server, name);
+        if shelf.find(&shown).is_some() {
             return None;
         }
-        let clash = Clash { server: server.clone(), tool: tool.to_owned(), wanted, shown: shown.clone() };
-        self.clashes.push(clash);
+        self.clashes.push(Clash {
+            list,
+            server: server.clone(),
+            name: name.to_owned(),
+            wanted,
+            shown: Some(shown.clone()),
+        });
         Some(shown)
     }
 
     /// The tool under a shown name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Shown> {
-        self.tools.get(*self.by_name.get(name)?)
+    pub fn find(&self, shown: &str) -> Option<&Shown> {
+        self.shelves.tools.find(shown)
     }
 
-    /// The tools behind a cursor, which is the last name of the page before: a page stays right while
-    /// the catalog changes.
+    /// The prompt under a shown name.
     #[must_use]
-    pub fn page(&self, after: Option<&str>) -> Page {
-        let start = after.map_or(0, |after| self.tools.partition_point(|tool| tool.name.as_str() <= after));
-        let rest = self.tools.get(start..).unwrap_or_default();
-        let here = rest.get(..rest.len().min(PAGE_TOOLS_MAX)).unwrap_or_default();
-        let ready =
-            start.is_multiple_of(PAGE_TOOLS_MAX).then(|| self.pages.get(start / PAGE_TOOLS_MAX)).flatten();
-        Page {
-            tools: ready.cloned().unwrap_or_else(|| joined(here)),
-            next: (rest.len() > here.len()).then(|| here.last().map(|tool| tool.name.clone())).flatten(),
+    pub fn find_prompt(&self, shown: &str) -> Option<&Shown> {
+        self.shelves.prompts.find(shown)
+    }
+
+    /// The servers that may know a URI, the likeliest first: those that list it, those of whose tools it
+    /// is the interface, those with a template that it matches; each group in the offers' order.
+    #[must_use]
+    pub fn owners_of(&self, uri: &str) -> Vec<ServerName> {
+        let shows = self.shelves.resources.find(uri).and_then(|shown| shown.server.as_ref());
+        let also_list = self.also_list.get(uri).into_iter().flatten();
+        let interfaces = self.interfaces.get(uri).into_iter().flatten();
+        let matching = self.templates.iter().filter(|(template, _)| template.matches(uri));
+        let mut owners: Vec<ServerName> = Vec::new();
+        let all = shows.into_iter().chain(also_list).chain(interfaces);
+        for server in all.chain(matching.map(|(_, server)| server)) {
+            if !owners.contains(server) {
+                owners.push(server.clone());
+            }
         }
+        owners
     }
 
-    /// How many tools there are.
+    /// The part of a list behind a cursor, which is the last name or URI of the page before: a page
+    /// stays right while the catalog changes.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.tools.len()
+    pub fn page(&self, list: List, after: Option<&str>) -> Page {
+        self.shelves.get(list).page(after)
     }
 
-    /// Whether there is no tool at all.
+    /// How many items a list has.
+    #[must_use]
+    pub fn len(&self, list: List) -> usize {
+        self.shelves.get(list).len()
+    }
+
+    /// Whether there is nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tools.is_empty()
+        List::ALL.into_iter().all(|list| self.len(list) == 0)
     }
 
-    /// How many tools a server offers; `None` is the bridge itself.
+    /// How many items of a list are shown of a server; `None` is the bridge itself.
     #[must_use]
-    pub fn count(&self, server: Option<&ServerName>) -> usize {
-        self.tools.iter().filter(|tool| tool.server.as_ref() == server).count()
+    pub fn count(&self, list: List, server: Option<&ServerName>) -> usize {
+        self.shelves.get(list).count(server)
     }
 
-    /// Whether a client sees the same tools in both.
+    /// Whether a client sees the same list in both.
     #[must_use]
-    pub fn shows_the_same(&self, other: &Self) -> bool {
-        self.pages == other.pages
+    pub fn shows_the_same(&self, list: List, other: &Self) -> bool {
+        self.shelves.get(list).shows_the_same(other.shelves.get(list))
     }
 }
 
-fn tool_name(definition: &str) -> Option<(String, &str)> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow)]
-        name: &'a RawValue,
-    }
-    let raw: &RawValue = serde_json::from_str(definition).ok()?;
-    let named: Named<'_> = object(raw)?;
-    let name: String = serde_json::from_str(named.name.get()).ok()?;
-    (!name.is_empty()).then(|| (name, named.name.get()))
-}
-
-fn joined(tools: &[Shown]) -> Bytes {
-    let mut array = vec![b'['];
-    for (index, tool) in tools.iter().enumerate() {
-        if index > 0 {
-            array.push(b',');
-        }
-        array.extend_from_slice(&tool.definition);
-    }
-    array.push(b']');
-    array.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offer(server: &str, tools: &[&str]) -> Offer {
-        let server = ServerName::parse(server).ok();
-        Offer { server, tools: tools.iter().map(|&tool| tool.into()).collect() }
-    }
-
-    fn text(page: &Page) -> &str {
-        std::str::from_utf8(&page.tools).unwrap()
-    }
-
-    #[test]
-    fn a_definition_changes_only_in_its_name() {
-        let catalog = Catalog::merge(&[offer("s", &[r#"{"x": 1E2, "name" : "t\u0041", "y":[ ]}"#])]);
-        assert_eq!(text(&catalog.page(None)), r#"[{"x": 1E2, "name" : "s__tA", "y":[ ]}]"#);
-        let shown = catalog.find("s__tA").unwrap();
-        assert_eq!((&*shown.tool, &*shown.tool_json), ("tA", r#""t\u0041""#));
-    }
-
-    #[test]
-    fn the_list_is_sorted_and_the_same_in_every_order_of_arrival() {
-        let catalog = Catalog::merge(&[
-            offer("z", &[r#"{"name":"b"}"#, r#"{"name":"a"}"#]),
-            offer("a", &[r#"{"name":"c"}"#]),
-            Offer { server: None, tools: vec![r#"{"name":"bridge_status"}"#.into()] },
-        ]);
-        let names: Vec<&str> = catalog.tools.iter().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names, ["a__c", "bridge_status", "z__a", "z__b"]);
-    }
-
-    #[test]
-    fn the_second_of_two_equal_names_gets_a_hash() {
-        let catalog = Catalog::merge(&[
-            offer("s", &[r#"{"name":"a.b"}"#, r#"{"name":"a.b"}"#]),
-            offer("s", &[r#"{"name":"a_b"}"#]),
-        ]);
-        assert_eq!(catalog.len(), 2);
-        let clash = catalog.clashes.first().unwrap();
-        assert_eq!((clash.wanted.as_str(), clash.tool.as_str()), ("s__a_b", "a_b"));
-        assert_eq!(&*catalog.find(&clash.shown).unwrap().tool, "a_b");
-    }
-
-    #[test]
-    fn something_that_is_no_tool_hides_no_other() {
-        let catalog = Catalog::merge(&[offer("s", &["{}", "1", r#"{"name":7}"#, r#"{"name":"ok"}"#])]);
-        assert_eq!(catalog.len(), 1);
-    }
-
-    #[test]
-    fn a_cursor_stays_right_while_the_catalog_changes() {
-        let tools: Vec<String> = (0..2500).map(|n| format!(r#"{{"name":"t{n:04}"}}"#)).collect();
-        let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
-        let before = Catalog::merge(&[offer("s", &tools)]);
-        let first = before.page(None);
-        assert_eq!(first.next.as_deref(), Some("s__t0999"));
-        let after = Catalog::merge(&[offer("s", &tools), offer("a", &[r#"{"name":"new"}"#])]);
-        let second = after.page(first.next.as_deref());
-        assert!(text(&second).starts_with(r#"[{"name":"s__t1000"}"#));
-        let third = after.page(second.next.as_deref());
-        assert_eq!((third.next, text(&after.page(Some("zzz")))), (None, "[]"));
+fn add_once(servers: &mut HashMap<String, Vec<ServerName>>, uri: &str, server: &ServerName) {
+    let servers = servers.entry(uri.to_owned()).or_default();
+    if !servers.contains(server) {
+        servers.push(server.clone());
     }
 }

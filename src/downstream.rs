@@ -13,10 +13,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::downstream::connection::Connection;
 use crate::downstream::listing::Listing;
+use crate::list::List;
 use crate::names::ServerName;
 use crate::outcome::Cause;
 
@@ -180,7 +181,7 @@ pub trait Watcher: Send + Sync {
     /// Something happened to a server. Must not block.
     fn happened(&self, server: &ServerName, event: Happened);
 
-    /// A server's list of tools arrived whole. Must not block.
+    /// Lists of a server arrived whole, those that are there. Must not block.
     fn listed(&self, server: &ServerName, listing: Listing);
 }
 
@@ -189,6 +190,13 @@ pub trait Watcher: Send + Sync {
 pub enum Order {
     /// Somebody waits for the server.
     Wake,
+    /// One of its lists is to be asked for again, if the server is there.
+    Relist {
+        /// Which.
+        list: List,
+        /// Told, or dropped, when that is over.
+        told: oneshot::Sender<()>,
+    },
 }
 
 /// Why no connection could be had.
@@ -224,6 +232,21 @@ impl Link {
     pub fn wake(&self) {
         // A full queue holds a wake-up already; a closed one belongs to a bridge that stops.
         let _ = self.orders.try_send(Order::Wake);
+    }
+
+    /// Has one of its lists asked for again, if the server is there. Returns at once.
+    pub fn relist(&self, list: List) {
+        // A full queue holds so many orders that this one is worth nothing.
+        let _ = self.orders.try_send(Order::Relist { list, told: oneshot::channel().0 });
+    }
+
+    /// The same, and waits until that is over, well or not. The caller holds the deadline.
+    pub async fn relisted(&self, list: List) {
+        let (told, over) = oneshot::channel();
+        if self.orders.send(Order::Relist { list, told }).await.is_ok() {
+            // Dropped when the server ends.
+            let _ = over.await;
+        }
     }
 
     /// The connection, when the server is ready at this moment.

@@ -112,8 +112,8 @@ impl Router {
                 };
                 Some(Routed {
                     server: found.server.clone(),
-                    tool: Arc::clone(&found.tool),
-                    tool_json: Some(Arc::clone(&found.tool_json)),
+                    tool: Arc::clone(&found.name),
+                    tool_json: Some(Arc::clone(&found.name_json)),
                     link: Arc::clone(link),
                 })
             }
@@ -188,7 +188,7 @@ impl Router {
                 let found = view.catalog.find(&call.shown).filter(|found| found.server == routed.server);
                 let unlisted = routed.server.as_ref().is_some_and(|server| view.unlisted.contains(server));
                 match found {
-                    Some(found) => Ok(Arc::clone(&found.tool_json)),
+                    Some(found) => Ok(Arc::clone(&found.name_json)),
                     None if unlisted => {
                         let ending = Ending::of(Cause::ProtocolGarbage, "did not say what tools it has");
                         Err(Fault::NotReady(NotReady { ending: Arc::new(ending), retry_after: None }))

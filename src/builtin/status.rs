@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use crate::builtin::Answer;
 use crate::config::Loaded;
 use crate::downstream::{Link, LinkState, Status};
+use crate::list::List;
 use crate::router::offers::{Offers, View};
 use crate::store::Journal;
 use crate::store::stamp;
+
+/// Names that met, as many as are told in words.
+const CLASHES_TOLD: usize = 20;
 
 /// Where the report comes from.
 pub struct Sources {
@@ -35,7 +39,13 @@ pub(super) fn report(sources: &Sources) -> Answer {
     let mistakes: Vec<String> = sources.loaded.mistakes.iter().map(ToString::to_string).collect();
     let notes: Vec<String> = sources.loaded.notes.iter().map(ToString::to_string).collect();
     let clashes = view.catalog.clashes.iter().map(|clash| {
-        json!({ "server": clash.server.as_str(), "tool": clash.tool, "wanted": clash.wanted, "shown": clash.shown })
+        json!({
+            "list": clash.list.word(),
+            "server": clash.server.as_str(),
+            "name": clash.name,
+            "wanted": clash.wanted,
+            "shown": clash.shown,
+        })
     });
     let structured = json!({
         "bridge": {
@@ -49,7 +59,10 @@ pub(super) fn report(sources: &Sources) -> Answer {
             "notes": notes,
         },
         "servers": servers,
-        "tools": view.catalog.len(),
+        "tools": view.catalog.len(List::Tools),
+        "prompts": view.catalog.len(List::Prompts),
+        "resources": view.catalog.len(List::Resources),
+        "resourceTemplates": view.catalog.len(List::Templates),
         "nameClashes": clashes.collect::<Vec<_>>(),
         "record": { "lostRows": trouble.lost_rows, "lastError": trouble.last_error },
     });
@@ -63,6 +76,8 @@ fn server(link: &Link, view: &View) -> Value {
         LinkState::Ready(connection) => connection.noise(),
         _ => (0, 0),
     };
+    let known = !view.unlisted.contains(&link.name);
+    let count = |list| known.then(|| view.catalog.count(list, Some(&link.name)));
     json!({
         "name": link.name.as_str(),
         "state": status.state.word(),
@@ -73,7 +88,10 @@ fn server(link: &Link, view: &View) -> Value {
         "stderr": status.last_ending.as_ref().map(|ending| ending.stderr.clone()),
         "starts": status.starts,
         "failedStarts": status.failed_starts,
-        "tools": (!view.unlisted.contains(&link.name)).then(|| view.catalog.count(Some(&link.name))),
+        "tools": count(List::Tools),
+        "prompts": count(List::Prompts),
+        "resources": count(List::Resources),
+        "resourceTemplates": count(List::Templates),
         "linesOutsideTheProtocol": noise.0,
         "lateAnswers": noise.1,
         "callTimeoutSeconds": link.call_timeout.as_secs(),
@@ -119,7 +137,14 @@ fn text(report: &Value) -> String {
             words(&server["since"])
         );
         match server["tools"].as_u64() {
-            Some(count) => _ = write!(text, ", {count} tools"),
+            Some(count) => {
+                _ = write!(text, ", {count} tools");
+                for more in ["prompts", "resources"] {
+                    if let Some(count) = server[more].as_u64().filter(|count| *count > 0) {
+                        _ = write!(text, ", {count} {more}");
+                    }
+                }
+            }
             None => _ = write!(text, ", tools not known yet"),
         }
         if let Some(because) = server["because"].as_str() {
@@ -136,17 +161,33 @@ fn text(report: &Value) -> String {
         &report["config"]["mistakes"],
     );
     list(&mut text, "Notes on the configuration:", &report["config"]["notes"]);
-    for clash in report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let _ = writeln!(
-            text,
-            "The name {} was taken: {} of {} is shown as {}.",
-            clash["wanted"], clash["tool"], clash["server"], clash["shown"]
-        );
-    }
+    clashes(&mut text, report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default());
     if let Some(error) = report["record"]["lastError"].as_str() {
         let _ = writeln!(text, "The record has a gap of {} rows: {error}", report["record"]["lostRows"]);
     }
     text
+}
+
+/// Two entries for one server clash in everything they have, which no model wants to read.
+fn clashes(text: &mut String, clashes: &[Value]) {
+    for clash in clashes.iter().take(CLASHES_TOLD) {
+        let (wanted, name, server) = (&clash["wanted"], &clash["name"], &clash["server"]);
+        let _ = match clash["shown"].is_string() {
+            true => {
+                writeln!(
+                    text,
+                    "The name {wanted} was taken: {name} of {server} is shown as {}.",
+                    clash["shown"]
+                )
+            }
+            false => {
+                writeln!(text, "The URI {wanted} of {server} is shown once: an earlier server has it too.")
+            }
+        };
+    }
+    if clashes.len() > CLASHES_TOLD {
+        let _ = writeln!(text, "There are {} more of these.", clashes.len() - CLASHES_TOLD);
+    }
 }
 
 #[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]

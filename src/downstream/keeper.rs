@@ -3,7 +3,7 @@
 //! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
 
 mod hearing;
-mod tools;
+mod lists;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::server::Server;
@@ -21,8 +21,7 @@ use crate::downstream::connection::owned::Owned;
 use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::handshake::greet;
 use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
-use crate::downstream::keeper::tools::list;
-use crate::downstream::listing::Listing;
+use crate::downstream::keeper::lists::{Asked, Relists};
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
@@ -77,7 +76,7 @@ struct Running {
     writer: JoinHandle<()>,
     drain: JoinHandle<()>,
     tail: Tail,
-    relist: Arc<Notify>,
+    relists: Arc<Relists>,
     started: Instant,
 }
 
@@ -130,6 +129,8 @@ impl Keeper {
                     // While parked, a request is refused at once and waits for nothing. The first one
                     // after the parking may come long after `wait` was computed.
                     Some(Order::Wake) => wanted = !parked || self.policy.wait(self.born.elapsed()).is_zero(),
+                    // Nobody starts a server for that; who waits hears that it is dropped.
+                    Some(Order::Relist { .. }) => {}
                     None => std::future::pending().await,
                 },
                 () = tokio::time::sleep(wait), if wanted => {}
@@ -168,8 +169,9 @@ impl Keeper {
     fn start(&self) -> Result<Running, NotStarted> {
         let launch = self.launch()?;
         let (process, Pipes { stdin, stdout, stderr }) = process::start(&launch)?;
-        let relist = Arc::new(Notify::new());
-        let relay = Arc::new(KeeperRelay { to: Arc::clone(&self.around.relay), relist: Arc::clone(&relist) });
+        let relists = Arc::new(Relists::default());
+        let relay =
+            Arc::new(KeeperRelay { to: Arc::clone(&self.around.relay), relists: Arc::clone(&relists) });
         let connection = Owned(Connection::new(self.server.name.shared(), relay));
         let tail = Tail::default();
         let log = CappedLog::new(self.around.log_file.clone(), self.around.log_bytes_max);
@@ -199,7 +201,7 @@ impl Keeper {
                 }
             })
         };
-        Ok(Running { process, connection, reader, writer, drain, tail, relist, started: Instant::now() })
+        Ok(Running { process, connection, reader, writer, drain, tail, relists, started: Instant::now() })
     }
 
     /// Resolves every reference, as late as can be; the values are nowhere kept.
@@ -221,15 +223,13 @@ impl Keeper {
 
     /// Handshake and first list, as long as the process lives and the start timeout allows.
     async fn make_ready(&self, running: &mut Running) -> Result<(), (Cause, String, Option<ExitStatus>)> {
-        let Running { process, connection, reader, .. } = running;
+        let Running { process, connection, reader, relists, .. } = running;
+        let asked = Asked { server: &self.server, around: &self.around, connection };
         let greeted = async {
             let face = self.around.face.borrow().clone();
             let greeting = greet(connection, &face).await;
             let greeting: Greeting = greeting.map_err(|what| (Cause::ProtocolGarbage, what.to_string()))?;
-            match greeting.has("tools") {
-                true => list(&self.server, &self.around, connection).await,
-                false => self.around.watcher.listed(&self.server.name, Listing::default()),
-            }
+            asked.list_all(greeting, relists).await;
             Ok::<_, (Cause, String)>(())
         };
         let timeout = self.server.start_timeout;
@@ -261,15 +261,9 @@ impl Keeper {
 
     /// Stays with a ready server until it ends.
     async fn attend(&mut self, running: &mut Running) -> Left {
-        let Running { process, connection, reader, writer, relist, .. } = running;
-        let (server, around) = (&self.server, &self.around);
-        // Beside the watch over the process: a server may die while it is asked for its tools.
-        let relisting = async {
-            loop {
-                relist.notified().await;
-                list(server, around, connection).await;
-            }
-        };
+        let Running { process, connection, reader, writer, relists, .. } = running;
+        // Beside the watch over the process: a server may die while it is asked for a list.
+        let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
         tokio::pin!(relisting);
         loop {
             tokio::select! {
@@ -292,8 +286,11 @@ impl Keeper {
                     return Left::Ended(Cause::Crashed, what.to_owned(), status);
                 }
                 () = &mut relisting => {}
-                // Wake-ups of requests that came in the moment before it was ready.
-                Some(_) = self.orders.recv() => {}
+                Some(order) = self.orders.recv() => match order {
+                    // Of a request that came in the moment before it was ready.
+                    Order::Wake => {}
+                    Order::Relist { list, told } => relists.want(list, Some(told)),
+                }
             }
         }
     }

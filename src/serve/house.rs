@@ -12,6 +12,7 @@ use crate::builtin::status::Sources;
 use crate::builtin::{Builtin, CALL_TIMEOUT, SELFTEST_VARIABLE};
 use crate::config::Loaded;
 use crate::config::launch::LaunchKey;
+use crate::config::program::Program;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
 use crate::downstream::greeting::Face;
@@ -192,6 +193,7 @@ fn known(servers: &[Server]) -> Vec<Known> {
     let known = |server: &Server| Known {
         server: server.name.clone(),
         key: LaunchKey::of(server).as_str().to_owned(),
+        program: Program::of(server),
     };
     servers.iter().map(known).collect()
 }

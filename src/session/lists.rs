@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::guard;
+use crate::list::List;
 use crate::session::modern::{self, Listen};
 use crate::session::reply::{self, Rpc, code};
 use crate::session::{Client, Era, Permit, unknown_method};
@@ -34,7 +35,7 @@ impl Client {
             }
             let listens = {
                 let mut state = self.lock();
-                if state.shown.as_ref().is_none_or(|shown| shown.shows_the_same(&now)) {
+                if state.shown.as_ref().is_none_or(|shown| shown.shows_the_same(List::Tools, &now)) {
                     continue;
                 }
                 state.shown = Some(now);
@@ -69,13 +70,13 @@ impl Client {
                     return client.outlet.answer(rpc.frame(place.id()), permit);
                 }
             };
-            let page = catalog.page(after.as_deref());
+            let page = catalog.page(List::Tools, after.as_deref());
             let members = if era.modern { modern::list_members() } else { String::new() };
             let next =
                 page.next.map(|next| serde_json::json!(next)).map(|next| format!(r#","nextCursor":{next}"#));
             let head = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{members}"tools":"#, place.id());
             let tail = format!("{}}}}}\n", next.unwrap_or_default());
-            client.outlet.answer(Frame::Pieces(vec![head.into(), page.tools, tail.into()]), permit);
+            client.outlet.answer(Frame::Pieces(vec![head.into(), page.items, tail.into()]), permit);
             client.lock().shown = Some(catalog);
             // It may have changed since it was taken.
             client.listed.notify_one();

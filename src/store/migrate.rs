@@ -10,9 +10,9 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::store::{place, stamp};
 
-/// The schema's history. A shipped step is never edited: when a second one comes, the first becomes a
-/// file of its own and `schema.sql` shows what both make.
-const STEPS: &[M<'static>] = &[M::up(include_str!("../../schema.sql"))];
+/// The schema's history. A shipped step is never edited; a new one becomes a file in `schema/`.
+const STEPS: &[M<'static>] =
+    &[M::up(include_str!("../../schema.sql")), M::up(include_str!("../../schema/2.sql"))];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Half of SQLite's own choice: measured, a commit is a tenth quicker and a checkpoint half as long.
@@ -174,12 +174,24 @@ mod tests {
     }
 
     #[test]
-    fn schema_sql_is_what_a_migrated_file_holds() {
-        let dir = tempfile::tempdir().unwrap();
+    fn the_steps_that_people_read_make_what_a_new_file_and_a_migrated_one_hold() {
         let today = Connection::open_in_memory().unwrap();
         today.execute_batch(include_str!("../../schema.sql")).unwrap();
-        assert_eq!(schema_of(&open(dir.path(), false).unwrap()), schema_of(&today));
+        today.execute_batch(include_str!("../../schema/2.sql")).unwrap();
+        let new = tempfile::tempdir().unwrap();
+        assert_eq!(schema_of(&open(new.path(), false).unwrap()), schema_of(&today));
+        let old = tempfile::tempdir().unwrap();
+        MIGRATIONS.to_version(&mut Connection::open(place::database(old.path())).unwrap(), 1).unwrap();
+        assert_eq!(schema_of(&open(old.path(), false).unwrap()), schema_of(&today));
         MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn the_first_step_stays_as_it_was_shipped() {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::digest(include_str!("../../schema.sql"));
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash, "519f84095d7e7b86549ce2377756bb438f7cf8f7c6c2a39f5ae8f80aa32a1ea0");
     }
 
     #[test]
@@ -187,7 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path(), false).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open(dir.path(), false).unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }), "{error}");
+        assert!(matches!(error, OpenError::Newer { found: 99, known: 2, .. }), "{error}");
         assert!(place::database(dir.path()).exists());
     }
 

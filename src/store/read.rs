@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, ToSql};
 
+use crate::era::Era;
 use crate::outcome::Outcome;
 use crate::store::ids::{CallId, SessionId};
 use crate::store::migrate::{self, OpenError};
 use crate::store::place;
 use crate::store::read::answers::{EventRow, FailedCall, SessionRow, SessionTotals, ToolTotals};
-use crate::store::rows::CatalogRow;
+use crate::store::rows::{CatalogRow, GreetingRow};
 use crate::store::stamp::{self, HOUR_MS};
 use crate::store::totals::{COLUMNS, Ended, Histogram, Totals};
 
@@ -151,19 +152,14 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn catalog(&self, keys: &[String]) -> rusqlite::Result<Vec<CatalogRow>> {
-        let mut statement = self.0.prepare(sql::CATALOG)?;
+        // A program that begins reads while its writer still migrates.
+        let mut statement = match self.0.prepare(sql::CATALOG) {
+            Ok(statement) => statement,
+            Err(error) => self.0.prepare(sql::CATALOG_BEFORE_2).map_err(|_| error)?,
+        };
         let mut found = Vec::new();
         for key in keys {
-            let row = statement.query_row([key], |row| {
-                let listed_at: String = row.get(3)?;
-                Ok(CatalogRow {
-                    key: row.get(0)?,
-                    server: row.get(1)?,
-                    tools: row.get(2)?,
-                    listed_at_ms: stamp::parse(&listed_at).unwrap_or(0),
-                })
-            });
-            found.extend(row.optional()?);
+            found.extend(statement.query_row([key], catalog_row).optional()?);
         }
         Ok(found)
     }
@@ -222,6 +218,33 @@ impl Reader {
 
 /// Totals by server (empty for the bridge's own tools) and tool.
 type Tools = BTreeMap<(String, String), Totals>;
+
+fn catalog_row(row: &Row<'_>) -> rusqlite::Result<CatalogRow> {
+    let time =
+        |place| row.get::<_, Option<String>>(place).map(|text| text.and_then(|text| stamp::parse(&text)));
+    let era: Option<String> = row.get(7)?;
+    let greeting = match era.and_then(|word| Era::parse(&word)) {
+        Some(era) => Some(GreetingRow {
+            era,
+            protocol_version: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+            capabilities: row.get::<_, Option<String>>(9)?.unwrap_or_else(|| "{}".to_owned()),
+            server_info: row.get(10)?,
+            instructions: row.get(11)?,
+        }),
+        None => None,
+    };
+    Ok(CatalogRow {
+        key: row.get(0)?,
+        server: row.get(1)?,
+        tools: row.get(2)?,
+        listed_at_ms: time(3)?.unwrap_or(0),
+        prompts: row.get(4)?,
+        resources: row.get(5)?,
+        templates: row.get(6)?,
+        greeting,
+        binary_time_ms: time(12)?,
+    })
+}
 
 fn count(row: &Row<'_>, place: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(place).map(i64::unsigned_abs)

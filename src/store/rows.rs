@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::era::Era;
 use crate::outcome::Outcome;
 use crate::store::ids::{CallId, SessionId};
 
@@ -53,7 +54,7 @@ pub struct ServerEvent {
 }
 
 /// What a server offered when it was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatalogRow {
     /// Hash of (command, args, names of its environment, cwd).
     pub key: String,
@@ -61,8 +62,33 @@ pub struct CatalogRow {
     pub server: String,
     /// Its tools, a raw JSON array.
     pub tools: String,
+    /// Its prompts, likewise; `None` as long as they are not known.
+    pub prompts: Option<String>,
+    /// Its resources, likewise.
+    pub resources: Option<String>,
+    /// Its resource templates, likewise.
+    pub templates: Option<String>,
+    /// What it said of itself; `None` for a try without an answer.
+    pub greeting: Option<GreetingRow>,
+    /// When its program was changed last, Unix milliseconds; `None` if it was not found.
+    pub binary_time_ms: Option<i64>,
     /// When it was asked, Unix milliseconds.
     pub listed_at_ms: i64,
+}
+
+/// What a server said of itself when it was greeted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GreetingRow {
+    /// By which rules it was spoken to.
+    pub era: Era,
+    /// The revision.
+    pub protocol_version: String,
+    /// What it can do, a raw JSON object.
+    pub capabilities: String,
+    /// Who it is, a raw JSON object.
+    pub server_info: Option<String>,
+    /// What it tells a client's model about itself.
+    pub instructions: Option<String>,
 }
 
 /// A tools/call came in.

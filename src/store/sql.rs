@@ -104,12 +104,21 @@ pub(super) const SERVER_EVENT: &str = "
 INSERT INTO server_events (at, server, event, reason, pid, exit_code, signal, elapsed_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// An empty list never replaces a good one.
+/// An empty list of tools never replaces a good one, a list that is not known replaces none, and a try
+/// without an answer (it has no era) changes nothing.
 pub(super) const CATALOG_SAVED: &str = "
-INSERT INTO catalog (key, server, tools, listed_at) VALUES (?1, ?2, ?3, ?4)
+INSERT INTO catalog (key, server, tools, listed_at, prompts, resources, templates, era, protocol_version,
+                     capabilities, server_info, instructions, binary_time)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 ON CONFLICT (key) DO UPDATE
-SET server = excluded.server, tools = excluded.tools, listed_at = excluded.listed_at
-WHERE excluded.tools <> '[]'";
+SET server = excluded.server, listed_at = excluded.listed_at,
+    tools = CASE excluded.tools WHEN '[]' THEN tools ELSE excluded.tools END,
+    prompts = coalesce(excluded.prompts, prompts), resources = coalesce(excluded.resources, resources),
+    templates = coalesce(excluded.templates, templates), era = excluded.era,
+    protocol_version = excluded.protocol_version, capabilities = excluded.capabilities,
+    server_info = excluded.server_info, instructions = excluded.instructions,
+    binary_time = excluded.binary_time
+WHERE excluded.era IS NOT NULL";
 
 /// Copies what it can, and waits for nobody.
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";

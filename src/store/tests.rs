@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use crate::era::Era;
 use crate::outcome::Outcome;
 use crate::store::ids::{CallIds, SessionId};
 use crate::store::lock::SessionLock;
-use crate::store::rows::{CallBegun, CallFinished, ClientInfo, Job, SessionOpened};
+use crate::store::read::Reader;
+use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, GreetingRow, Job, SessionOpened};
 use crate::store::shared::Shared;
 use crate::store::{Durability, Journal, Options, place, stamp};
 
@@ -147,17 +149,60 @@ async fn a_hostile_request_id_is_cut() {
 
 #[tokio::test]
 async fn a_catalog_is_kept_and_the_newest_wins() {
-    use crate::store::rows::CatalogRow;
     let room = Room::new();
     let (journal, _lock) = room.open().await;
-    let row = |tools: &str| CatalogRow {
+    let offered = |tools: &str, prompts: Option<&str>| CatalogRow {
+        prompts: prompts.map(str::to_owned),
+        ..catalog_row(tools)
+    };
+    journal.catalog_saved(CatalogRow { greeting: None, ..catalog_row("[]") });
+    journal.catalog_saved(offered("[1]", Some("[2]")));
+    journal.flush().await;
+    let stored = || journal.load_catalog(&["k".into(), "other".into()]);
+    assert_eq!(stored(), [offered("[1]", Some("[2]"))]);
+    journal.catalog_saved(offered("[]", None));
+    journal.catalog_saved(CatalogRow { greeting: None, ..offered("[3]", Some("[3]")) });
+    journal.flush().await;
+    assert_eq!(stored(), [offered("[1]", Some("[2]"))], "nothing worse replaces it");
+    journal.catalog_saved(offered("[4]", Some("[]")));
+    journal.flush().await;
+    assert_eq!(stored(), [offered("[4]", Some("[]"))]);
+}
+
+#[tokio::test]
+async fn a_catalog_of_the_first_schema_is_read_before_and_after_its_migration() {
+    let room = Room::new();
+    let old = Connection::open(place::database(room.path())).unwrap();
+    old.execute_batch(include_str!("../../schema.sql")).unwrap();
+    let row = "INSERT INTO catalog VALUES ('k', 'time', '[1]', '2026-11-21T03:40:00.123Z')";
+    old.execute_batch(&format!("{row}; PRAGMA user_version = 1")).unwrap();
+    let expected = CatalogRow { prompts: None, greeting: None, binary_time_ms: None, ..catalog_row("[1]") };
+    let before = Reader::open(room.path()).unwrap().unwrap();
+    assert_eq!(before.catalog(&["k".into()]).unwrap(), std::slice::from_ref(&expected));
+    let (journal, _lock) = room.open().await;
+    assert_eq!(room.ask("SELECT user_version FROM pragma_user_version"), 2);
+    assert_eq!(journal.load_catalog(&["k".into()]), [expected]);
+    // A bridge of the earlier version may still write to it.
+    old.execute_batch("UPDATE catalog SET tools = '[2]'").unwrap();
+    assert_eq!(journal.load_catalog(&["k".into()]).pop().unwrap().tools, "[2]");
+}
+
+fn catalog_row(tools: &str) -> CatalogRow {
+    CatalogRow {
         key: "k".into(),
         server: "time".into(),
         tools: tools.into(),
+        prompts: Some("[]".into()),
+        resources: None,
+        templates: None,
+        greeting: Some(GreetingRow {
+            era: Era::Modern,
+            protocol_version: "2026-07-28".into(),
+            capabilities: r#"{"tools":{}}"#.into(),
+            server_info: Some(r#"{"name":"x"}"#.into()),
+            instructions: None,
+        }),
+        binary_time_ms: Some(1_795_232_400_456),
         listed_at_ms: 1_795_232_400_123,
-    };
-    journal.catalog_saved(row("[]"));
-    journal.catalog_saved(row("[1]"));
-    journal.flush().await;
-    assert_eq!(journal.load_catalog(&["k".into(), "other".into()]), [row("[1]")]);
+    }
 }

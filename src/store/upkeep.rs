@@ -76,7 +76,7 @@ mod tests {
         let write = |writer: &mut Writer| {
             let tools = "x".repeat(1 << 20);
             let (key, server) = (String::from("k"), String::from("s"));
-            let row = CatalogRow { key, server, tools, listed_at_ms: 0 };
+            let row = CatalogRow { key, server, tools, ..CatalogRow::default() };
             writer.commit(&[Job::Catalog(row)], Patience::Full).unwrap();
             writer.log_bytes()
         };

@@ -192,7 +192,7 @@ fn names_that_meet_and_names_that_are_too_long_get_a_hash_and_can_be_called() {
     assert_eq!(tools, [long, &format!("{long}er"), "x.y", "x_y"]);
     let clash = &bridge.status()["nameClashes"];
     assert_eq!(
-        (&clash[0]["tool"], &clash[0]["wanted"]),
+        (&clash[0]["name"], &clash[0]["wanted"]),
         (&json!("x_y"), &json!("my_server__x_y")),
         "{clash}"
     );

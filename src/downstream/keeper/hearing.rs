@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
 
 use crate::downstream::connection::{Connection, Heard};
+use crate::downstream::keeper::lists::Relists;
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::Tail;
 use crate::lines::{Line, Lines};
+use crate::list::List;
 
 /// Reads a server's output to its end.
 pub(super) async fn read_in(connection: &Connection, mut lines: Lines, tail: &Tail) -> std::io::Result<()> {
@@ -46,15 +47,14 @@ fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
 /// Takes out what is for the keeper and passes the rest on.
 pub(super) struct KeeperRelay {
     pub to: Arc<dyn Relay>,
-    pub relist: Arc<Notify>,
+    pub relists: Arc<Relists>,
 }
 
 impl Relay for KeeperRelay {
     fn notification(&self, server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        if method == "notifications/tools/list_changed" {
-            self.relist.notify_one();
-        } else {
-            self.to.notification(server, method, line, params);
+        match List::changed_by(method) {
+            [] => self.to.notification(server, method, line, params),
+            lists => lists.iter().for_each(|list| self.relists.want(*list, None)),
         }
     }
 

@@ -49,4 +49,12 @@ WHERE ?1 IS NULL OR server = ?1
 ORDER BY id DESC
 LIMIT ?2";
 
-pub(super) const CATALOG: &str = "SELECT key, server, tools, listed_at FROM catalog WHERE key = ?1";
+pub(super) const CATALOG: &str = "
+SELECT key, server, tools, listed_at, prompts, resources, templates, era, protocol_version, capabilities,
+       server_info, instructions, binary_time
+FROM catalog WHERE key = ?1";
+
+/// The same of a file that the writer has not brought to today's schema yet.
+pub(super) const CATALOG_BEFORE_2: &str = "
+SELECT key, server, tools, listed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM catalog WHERE key = ?1";

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, params};
 use crate::store::ids::{CallId, SessionId};
 use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, Job, ServerEvent, SessionOpened};
 use crate::store::sql;
+use crate::store::stamp;
 use crate::store::tally::int;
 use crate::store::totals::Ended;
 use crate::store::writer::Writer;
@@ -147,7 +148,22 @@ impl Writer {
     fn catalog(&mut self, row: &CatalogRow) -> rusqlite::Result<()> {
         let at = self.stamps.text(row.listed_at_ms);
         let mut statement = self.conn.prepare_cached(sql::CATALOG_SAVED)?;
-        statement.execute(params![row.key, row.server, row.tools, at])?;
+        let greeting = row.greeting.as_ref();
+        statement.execute(params![
+            row.key,
+            row.server,
+            row.tools,
+            at,
+            row.prompts,
+            row.resources,
+            row.templates,
+            greeting.map(|greeting| greeting.era.word()),
+            greeting.map(|greeting| &greeting.protocol_version),
+            greeting.map(|greeting| &greeting.capabilities),
+            greeting.and_then(|greeting| greeting.server_info.as_ref()),
+            greeting.and_then(|greeting| greeting.instructions.as_ref()),
+            row.binary_time_ms.map(stamp::text),
+        ])?;
         Ok(())
     }
 }

@@ -1,0 +1,100 @@
+//! One list of the catalog: sorted, cut into pages, found by key.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::names::ServerName;
+
+/// Items in one page of a list.
+pub const PAGE_ITEMS_MAX: usize = 1000;
+
+/// An item under the name that clients see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What clients call it: its shown name, or its URI.
+    pub key: String,
+    /// Its server; `None` is the bridge itself.
+    pub server: Option<ServerName>,
+    /// The name, or the URI, that the server knows.
+    pub name: Arc<str>,
+    /// The same as the server wrote it in JSON.
+    pub name_json: Arc<str>,
+    /// Its definition as it is shown; every byte but the name is the server's.
+    pub(super) definition: Bytes,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// A JSON array of definitions.
+    pub items: Bytes,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// One list, sorted by key once it is closed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shelf {
+    items: Vec<Shown>,
+    by_key: HashMap<String, usize>,
+    pages: Vec<Bytes>,
+}
+
+impl Shelf {
+    /// Adds an item under a key that is free.
+    pub fn push(&mut self, item: Shown) {
+        self.by_key.insert(item.key.clone(), self.items.len());
+        self.items.push(item);
+    }
+
+    /// Sorts and makes the pages: everything is there.
+    pub fn close(&mut self) {
+        self.items.sort_by(|a, b| a.key.cmp(&b.key));
+        let keys = self.items.iter().enumerate().map(|(index, item)| (item.key.clone(), index));
+        self.by_key = keys.collect();
+        self.pages = self.items.chunks(PAGE_ITEMS_MAX).map(joined).collect();
+    }
+
+    pub fn find(&self, key: &str) -> Option<&Shown> {
+        self.items.get(*self.by_key.get(key)?)
+    }
+
+    /// The items behind a key.
+    pub fn page(&self, after: Option<&str>) -> Page {
+        let start = after.map_or(0, |after| self.items.partition_point(|item| item.key.as_str() <= after));
+        let rest = self.items.get(start..).unwrap_or_default();
+        let here = rest.get(..rest.len().min(PAGE_ITEMS_MAX)).unwrap_or_default();
+        let ready =
+            start.is_multiple_of(PAGE_ITEMS_MAX).then(|| self.pages.get(start / PAGE_ITEMS_MAX)).flatten();
+        Page {
+            items: ready.cloned().unwrap_or_else(|| joined(here)),
+            next: (rest.len() > here.len()).then(|| here.last().map(|item| item.key.clone())).flatten(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn count(&self, server: Option<&ServerName>) -> usize {
+        self.items.iter().filter(|item| item.server.as_ref() == server).count()
+    }
+
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        self.pages == other.pages
+    }
+}
+
+fn joined(items: &[Shown]) -> Bytes {
+    let mut array = vec![b'['];
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            array.push(b',');
+        }
+        array.extend_from_slice(&item.definition);
+    }
+    array.push(b']');
+    array.into()
+}
