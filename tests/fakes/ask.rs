@@ -27,50 +27,106 @@ pub struct Ask<'a> {
     pub id: Option<&'a str>,
     /// The method.
     pub method: Cow<'a, str>,
-    /// `params.name`: the tool.
-    pub tool: Option<Cow<'a, str>>,
-    /// The bytes of `params.arguments`.
-    pub arguments: Option<&'a str>,
-    /// The bytes of `params._meta.progressToken`.
-    pub token: Option<&'a str>,
-    /// `params.cursor`.
-    pub cursor: Option<Cow<'a, str>>,
-    /// The bytes of `params.protocolVersion`.
-    pub version: Option<&'a str>,
-    /// The bytes of `params.requestId`, in `notifications/cancelled`.
-    pub cancelled: Option<&'a str>,
+    /// What it is about: `params.name`, `.uri` or `.taskId`, or the name or URI in `params.ref`.
+    pub name: Option<Cow<'a, str>>,
+    /// What else it carries.
+    pub params: Params<'a>,
+    /// The place of the task that gets its answer.
+    pub task: Option<usize>,
 }
 
+/// The members of `params` that a fake server looks at.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-struct Params<'a> {
+pub struct Params<'a> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<Meta<'a>>,
+    uri: Option<&'a RawValue>,
+    #[serde(borrow)]
+    task_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ref")]
+    pub about: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub argument: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub context: Option<&'a RawValue>,
     #[serde(borrow)]
     cursor: Option<&'a RawValue>,
     #[serde(borrow)]
-    protocol_version: Option<&'a RawValue>,
+    pub protocol_version: Option<&'a RawValue>,
+    /// In `notifications/cancelled`.
     #[serde(borrow)]
-    request_id: Option<&'a RawValue>,
+    pub request_id: Option<&'a RawValue>,
+    /// In `subscriptions/listen`: what the client wants to hear.
+    #[serde(borrow)]
+    pub notifications: Option<&'a RawValue>,
+    /// The client wants a task instead of the answer.
+    #[serde(borrow)]
+    pub task: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub input_responses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub request_state: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta", default)]
+    pub meta: Meta<'a>,
 }
 
+/// The members of `params._meta` that a fake server looks at.
+#[derive(Deserialize, Default)]
+pub struct Meta<'a> {
+    #[serde(borrow, rename = "progressToken")]
+    pub token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel")]
+    pub log_level: Option<&'a RawValue>,
+}
+
+/// What `params.ref` is about.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
+struct About<'a> {
     #[serde(borrow)]
-    progress_token: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
 }
 
 /// What a line is.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Said<'a> {
     /// A request or a notification.
     Ask(Ask<'a>),
     /// The answer to a request of ours: the bytes of its id, and its result or its whole error as JSON.
     Answer(&'a str, String),
+}
+
+impl<'a> Ask<'a> {
+    /// `params.cursor`.
+    pub fn cursor(&self) -> Option<Cow<'a, str>> {
+        self.params.cursor.map(text)
+    }
+
+    /// `params._meta["io.modelcontextprotocol/protocolVersion"]`, if it is there as text.
+    pub fn version(&self) -> Option<Cow<'a, str>> {
+        self.params.meta.version.filter(|raw| raw.get().starts_with('"')).map(text)
+    }
+
+    /// True when it brings what an earlier answer asked for.
+    pub fn is_retry(&self) -> bool {
+        self.params.input_responses.is_some() || self.params.request_state.is_some()
+    }
+
+    /// True when the client says in this request that it can do that: `["elicitation"]`.
+    pub fn client_can(&self, path: &[&str]) -> bool {
+        let said = self.params.meta.capabilities.map_or("{}", RawValue::get);
+        let said: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
+        path.iter().try_fold(&said, |at, key| at.get(key)).is_some()
+    }
 }
 
 /// Reads a line; None when it is no JSON-RPC.
@@ -86,15 +142,16 @@ pub fn read(line: &[u8]) -> Option<Said<'_>> {
     };
     let params: Params<'_> =
         line.params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let name = params.name.or(params.uri).or(params.task_id).or_else(|| {
+        let about: About<'_> = serde_json::from_str(params.about?.get()).ok()?;
+        about.name.or(about.uri)
+    });
     Some(Said::Ask(Ask {
         id: line.id.map(RawValue::get),
         method: text(method),
-        tool: params.name.map(text),
-        arguments: params.arguments.map(RawValue::get),
-        token: params.meta.and_then(|meta| meta.progress_token).map(RawValue::get),
-        cursor: params.cursor.map(text),
-        version: params.protocol_version.map(RawValue::get),
-        cancelled: params.request_id.map(RawValue::get),
+        name: name.map(text),
+        params,
+        task: None,
     }))
 }
 

@@ -1,41 +1,61 @@
 //! Plays a script: what the fake server answers, and what it does beside it.
 
-use std::collections::{HashMap, HashSet};
+mod answer;
+mod client;
+mod handshake;
+mod listen;
+mod tasks;
+
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use serde_json::value::RawValue;
 
 use crate::ask::{self, Ask, Said};
 use crate::os;
 use crate::out::Out;
-use crate::script::{Action, Event, Script, Tool, plain};
-
-/// How long `request` waits for the client.
-const CLIENT_ANSWER: Duration = Duration::from_secs(60);
+use crate::script::{Action, Event, Kind, Offer, Script};
 
 /// A running fake server. All threads share it.
 pub struct Server {
     script: Script,
     out: Out,
     record: Option<Mutex<File>>,
-    /// Tools that `list-changed` added.
-    extra: Mutex<Vec<Tool>>,
+    /// What the changes added.
+    extra: Mutex<Vec<Offer>>,
     /// Raw ids of cancelled requests.
     cancelled: Mutex<HashSet<String>>,
-    /// Requests of ours by their raw id.
-    asked: Mutex<HashMap<String, mpsc::Sender<String>>>,
-    next_id: AtomicU64,
+    asked: client::Asked,
+    listens: Mutex<Vec<listen::Listen>>,
+    /// URIs that a legacy client subscribed to.
+    subscribed: Mutex<HashSet<String>>,
+    tasks: Mutex<Vec<tasks::Task>>,
+    /// Whether a server of both eras was opened in the modern one.
+    opened_modern: OnceLock<bool>,
+    /// Whether any request came.
+    greeted: AtomicBool,
 }
 
 /// Where a chain of actions stands.
 enum Then {
     Next,
     End,
+}
+
+/// A request in play.
+struct Turn<'a> {
+    ask: Ask<'a>,
+    /// Whether it has no answer yet.
+    open: bool,
+    /// Whether it brings what an `input` in the chain asked for, so that the next one is a new round.
+    next_round: bool,
 }
 
 impl Server {
@@ -57,8 +77,12 @@ impl Server {
             record,
             extra: Mutex::default(),
             cancelled: Mutex::default(),
-            asked: Mutex::default(),
-            next_id: AtomicU64::new(1),
+            asked: client::Asked::default(),
+            listens: Mutex::default(),
+            subscribed: Mutex::default(),
+            tasks: Mutex::default(),
+            opened_modern: OnceLock::new(),
+            greeted: AtomicBool::new(false),
         };
         Ok(Arc::new(server))
     }
@@ -66,7 +90,7 @@ impl Server {
     /// Plays the chain of an event that is no message.
     pub fn happen(&self, event: &Event) {
         if let Some(actions) = self.script.rule(event) {
-            self.play(actions, &Ask::default());
+            self.play(actions, Ask::default());
         }
         self.flush();
     }
@@ -74,20 +98,26 @@ impl Server {
     /// Takes one line. What waits goes to a thread of its own, so that other requests go on.
     pub fn receive(self: &Arc<Self>, line: &[u8]) {
         self.record(line);
-        match ask::read(line) {
-            Some(Said::Answer(id, value)) => self.hear(id, value),
-            Some(Said::Ask(Ask { cancelled: Some(id), .. })) => {
-                lock(&self.cancelled).insert(id.to_owned());
+        let mut ask = match ask::read(line) {
+            Some(Said::Answer(id, value)) => return self.hear(id, value),
+            Some(Said::Ask(ask)) => ask,
+            None => return,
+        };
+        if let ("notifications/cancelled", Some(id)) = (ask.method.as_ref(), ask.params.request_id) {
+            self.forget_listen(id.get());
+            lock(&self.cancelled).insert(id.get().to_owned());
+        }
+        if ask.id.is_some() && !self.admits(&ask) {
+            return;
+        }
+        self.begin_task_if_asked(&mut ask);
+        match self.rule(&ask) {
+            Some(actions) if actions.iter().any(Action::waits) => {
+                let (server, line, task) = (Arc::clone(self), line.to_vec(), ask.task);
+                thread::spawn(move || server.receive_aside(&line, task));
             }
-            Some(Said::Ask(ask)) => match self.rule(&ask) {
-                Some(actions) if actions.iter().any(Action::waits) => {
-                    let (server, line) = (Arc::clone(self), line.to_vec());
-                    thread::spawn(move || server.receive_aside(&line));
-                }
-                Some(actions) => self.play(actions, &ask),
-                None => self.ordinary(&ask),
-            },
-            None => {}
+            Some(actions) => self.play(actions, ask),
+            None => self.ordinary(&ask),
         }
     }
 
@@ -101,52 +131,88 @@ impl Server {
         self.script.ignore_eof
     }
 
-    fn receive_aside(&self, line: &[u8]) {
-        if let Some(Said::Ask(ask)) = ask::read(line) {
-            self.play(self.rule(&ask).unwrap_or_default(), &ask);
+    fn receive_aside(&self, line: &[u8], task: Option<usize>) {
+        if let Some(Said::Ask(mut ask)) = ask::read(line) {
+            ask.task = task;
+            self.play(self.rule(&ask).unwrap_or_default(), ask);
         }
     }
 
-    /// The chain for a message. A tool that is not on offer has none.
+    /// The chain for a message. What is not on offer has none.
     fn rule(&self, ask: &Ask<'_>) -> Option<&[Action]> {
-        if ask.method == "tools/call" && !self.offers(ask) {
+        if Kind::used_by(&ask.method).is_some() && !self.offers(ask) {
             return None;
         }
-        self.script.rule_for(&ask.method, ask.tool.as_deref())
+        self.script.rule_for(&ask.method, ask.name.as_deref())
     }
 
-    fn play(&self, actions: &[Action], ask: &Ask<'_>) {
-        let mut open = ask.id.is_some();
-        for action in actions {
-            let then = self.act(action, ask, &mut open);
+    fn play(&self, actions: &[Action], ask: Ask<'_>) {
+        let from = answered_round(actions, &ask).map_or(0, |round| round + 1);
+        let mut turn = Turn { open: ask.id.is_some(), next_round: from > 0, ask };
+        for action in actions.iter().skip(from) {
+            let then = self.act(action, &mut turn);
             self.flush();
             if matches!(then, Then::End) {
                 return;
             }
         }
-        if open {
-            self.ordinary(ask);
-            self.flush();
+        let asks_for_input = actions.iter().any(|action| matches!(action, Action::Input { .. }));
+        match (turn.open, asks_for_input && turn.ask.is_retry()) {
+            (false, _) => return,
+            (true, true) => self.received_input(&turn.ask),
+            (true, false) => self.ordinary(&turn.ask),
         }
+        self.flush();
     }
 
-    fn act(&self, action: &Action, ask: &Ask<'_>, open: &mut bool) -> Then {
+    fn act(&self, action: &Action, turn: &mut Turn<'_>) -> Then {
+        let ask = &turn.ask;
         match action {
             Action::Hang => return Then::End,
             Action::Sleep(ms) => thread::sleep(Duration::from_millis(*ms)),
             Action::Progress(count) => self.progress(ask, *count),
             Action::LateProgress(count) => {
-                if std::mem::take(open) {
+                if std::mem::take(&mut turn.open) {
                     self.ordinary(ask);
                 }
                 self.progress(ask, *count);
             }
-            Action::Log { level, text } => {
-                let params = serde_json::json!({"level": level, "logger": "fake", "data": text}).to_string();
-                self.notify("notifications/message", &params);
+            Action::Input { .. } if ask.is_retry() && !turn.next_round => {}
+            Action::Input { requests, state } => {
+                if std::mem::take(&mut turn.open) {
+                    self.input(ask, requests, state.as_deref());
+                }
+                return Then::End;
             }
-            Action::ListChanged => self.list_changed(),
-            Action::Notify(line) => self.out.line(&[filled(line, ask).as_str()]),
+            Action::Log { level, text } => self.log(ask, level, text),
+            Action::Changed(kind) => self.changed(*kind),
+            Action::Updated(uri) => self.updated(uri),
+            Action::Ask { method, params } => {
+                self.send_request(method, self.filled_params(params.as_deref(), ask).as_deref());
+            }
+            Action::CancelRequest => self.cancel_request(),
+            Action::EndListen { cancelled } => self.end_listens(*cancelled),
+            Action::Task => self.begin_task_if_possible(&mut turn.ask),
+            Action::TaskStatus(status) => self.task_status(ask.task, status),
+            Action::Once { marker, action } => {
+                if File::create_new(marker).is_ok() {
+                    return self.act(action, turn);
+                }
+            }
+            other if self.happens(other, ask) => {}
+            answer => {
+                if std::mem::take(&mut turn.open) {
+                    self.answer(answer, ask);
+                }
+            }
+        }
+        Then::Next
+    }
+
+    /// What happens to the process and its pipes; false for any other action.
+    fn happens(&self, action: &Action, ask: &Ask<'_>) -> bool {
+        match action {
+            Action::Notify(line) => self.out.line(&[self.filled(line, ask).as_str()]),
             Action::Garbage(text) => self.out.line(&[text.as_str()]),
             Action::Stderr(text) => {
                 let _gone = writeln!(io::stderr(), "{text}");
@@ -155,142 +221,22 @@ impl Server {
             Action::Signal(number) => os::kill_self(*number),
             Action::CloseStdout => self.out.close(),
             Action::ForkDeaf { hold_stdout, pid_file } => fork_deaf(*hold_stdout, pid_file.as_deref()),
-            Action::Once { marker, action } => {
-                if File::create_new(marker).is_ok() {
-                    return self.act(action, ask, open);
-                }
-            }
-            answer => {
-                if std::mem::take(open) {
-                    self.answer(answer, ask);
-                }
-            }
+            _ => return false,
         }
-        Then::Next
-    }
-
-    /// The actions that answer; `act` has handled all others.
-    fn answer(&self, action: &Action, ask: &Ask<'_>) {
-        match action {
-            Action::Echo => self.echo(ask),
-            Action::Reply(result) => self.result(ask, &[&filled(result, ask)]),
-            Action::Raw(line) => self.out.line(&[filled(line, ask).as_str()]),
-            Action::Error { code, message } => self.error(ask, *code, message),
-            Action::IsError(text) => {
-                let text = serde_json::Value::from(text.as_str()).to_string();
-                self.result(ask, &[r#"{"content":[{"type":"text","text":"#, &text, r#"}],"isError":true}"#]);
-            }
-            Action::Big(bytes) => self.big(ask, *bytes),
-            Action::Empty => self.result(ask, &[r#"{"tools":[]}"#]),
-            Action::Page(size) => self.list(ask, Some(*size)),
-            Action::Request { method, params } => {
-                let value = self.request(method, params.as_deref());
-                self.result(ask, &[r#"{"content":[],"structuredContent":{"answer":"#, &value, "}}"]);
-            }
-            _ => self.ordinary(ask),
-        }
-    }
-
-    /// What a server without a script answers.
-    fn ordinary(&self, ask: &Ask<'_>) {
-        match ask.method.as_ref() {
-            "tools/call" if self.offers(ask) => self.echo(ask),
-            "tools/call" => self.error(ask, -32602, "no such tool"),
-            "tools/list" => self.list(ask, None),
-            "ping" | "logging/setLevel" => self.result(ask, &["{}"]),
-            "initialize" => {
-                let version = ask.version.unwrap_or(r#""2025-11-25""#);
-                let rest = r#","capabilities":{"tools":{"listChanged":true},"logging":{}},"serverInfo":{"name":"fake","version":"1"}}"#;
-                self.result(ask, &[r#"{"protocolVersion":"#, version, rest]);
-            }
-            _ => self.error(ask, -32601, "method not found"),
-        }
-    }
-
-    fn echo(&self, ask: &Ask<'_>) {
-        let arguments = ask.arguments.unwrap_or("{}");
-        self.result(
-            ask,
-            &[r#"{"content":[{"type":"text","text":"echo"}],"structuredContent":"#, arguments, "}"],
-        );
-    }
-
-    fn big(&self, ask: &Ask<'_>, bytes: usize) {
-        let Some(id) = self.answerable(ask) else { return };
-        let head = [r#"{"jsonrpc":"2.0","id":"#, id, r#","result":{"content":[{"type":"text","text":""#];
-        self.out.long_line(&head, bytes, r#""}]}}"#);
-    }
-
-    fn list(&self, ask: &Ask<'_>, page: Option<usize>) {
-        let extra = lock(&self.extra);
-        let from = ask.cursor.as_deref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-        let size = page.unwrap_or(usize::MAX);
-        let all = self.script.tools.iter().chain(extra.iter());
-        let shown: Vec<&str> = all.skip(from).take(size).map(|tool| tool.definition.as_str()).collect();
-        let next = from + shown.len();
-        let more = next < self.script.tools.len() + extra.len();
-        let cursor = if more { format!(r#","nextCursor":"{next}""#) } else { String::new() };
-        self.result(ask, &[r#"{"tools":["#, &shown.join(","), "]", &cursor, "}"]);
-    }
-
-    fn list_changed(&self) {
-        let mut extra = lock(&self.extra);
-        let name = format!("extra_{}", extra.len() + 1);
-        extra.push(plain(&name));
-        drop(extra);
-        self.out.line(&[r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#]);
-    }
-
-    fn progress(&self, ask: &Ask<'_>, count: u64) {
-        let Some(token) = ask.token else { return };
-        for step in 1..=count {
-            let params = format!(r#"{{"progressToken":{token},"progress":{step},"total":{count}}}"#);
-            self.notify("notifications/progress", &params);
-        }
-    }
-
-    fn notify(&self, method: &str, params: &str) {
-        self.out.line(&[r#"{"jsonrpc":"2.0","method":""#, method, r#"","params":"#, params, "}"]);
-    }
-
-    /// Asks the client and waits. The answer is its result, or `{"error":…}`.
-    fn request(&self, method: &str, params: Option<&str>) -> String {
-        let id = format!(r#""fake-{}""#, self.next_id.fetch_add(1, Ordering::Relaxed));
-        let (tell, answer) = mpsc::channel();
-        lock(&self.asked).insert(id.clone(), tell);
-        let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
-        self.out.line(&[r#"{"jsonrpc":"2.0","id":"#, &id, r#","method":""#, method, "\"", &params, "}"]);
-        self.flush();
-        answer.recv_timeout(CLIENT_ANSWER).unwrap_or_else(|_| r#"{"error":"no answer"}"#.to_owned())
-    }
-
-    fn hear(&self, id: &str, value: String) {
-        if let Some(tell) = lock(&self.asked).remove(id) {
-            let _gone = tell.send(value);
-        }
-    }
-
-    fn result(&self, ask: &Ask<'_>, result: &[&str]) {
-        let Some(id) = self.answerable(ask) else { return };
-        let head = [r#"{"jsonrpc":"2.0","id":"#, id, r#","result":"#];
-        self.out.line(head.iter().chain(result).chain(&["}"]));
-    }
-
-    fn error(&self, ask: &Ask<'_>, code: i64, message: &str) {
-        let Some(id) = self.answerable(ask) else { return };
-        let error = serde_json::json!({"code": code, "message": message}).to_string();
-        self.out.line(&[r#"{"jsonrpc":"2.0","id":"#, id, r#","error":"#, &error, "}"]);
-    }
-
-    /// The id to answer to: none for a notification, nor for a cancelled request when the script obeys.
-    fn answerable<'a>(&self, ask: &Ask<'a>) -> Option<&'a str> {
-        ask.id.filter(|id| !self.script.obey_cancel || !lock(&self.cancelled).contains(*id))
+        true
     }
 
     fn offers(&self, ask: &Ask<'_>) -> bool {
-        let Some(name) = ask.tool.as_deref() else { return false };
-        let known = |tools: &[Tool]| tools.iter().any(|tool| tool.name == name);
-        known(&self.script.tools) || known(&lock(&self.extra))
+        let (Some(kind), Some(name)) = (Kind::used_by(&ask.method), ask.name.as_deref()) else {
+            return false;
+        };
+        let fits = |offer: &Offer| match offer.kind {
+            Kind::Template if kind == Kind::Resource => {
+                name.starts_with(offer.name.split('{').next().unwrap_or_default())
+            }
+            other => other == kind && offer.name == name,
+        };
+        self.script.offers.iter().any(fits) || lock(&self.extra).iter().any(fits)
     }
 
     fn record(&self, line: &[u8]) {
@@ -298,13 +244,39 @@ impl Server {
             let _full = lock(file).write_all(&[line, b"\n"].concat());
         }
     }
+
+    /// Puts the request's own bytes in the place of `$ID`, `$ARGS`, `$TOKEN` and `$TASK`.
+    fn filled(&self, template: &str, ask: &Ask<'_>) -> String {
+        let raw = |value: Option<&RawValue>, none: &str| value.map_or(none, RawValue::get).to_owned();
+        let task = || ask.task.map_or_else(|| "null".to_owned(), |task| format!("\"{}\"", tasks::id(task)));
+        if !template.contains('$') {
+            return template.to_owned();
+        }
+        let fill = [
+            ("$ID", ask.id.unwrap_or("null").to_owned()),
+            ("$ARGS", raw(ask.params.arguments, "{}")),
+            ("$TOKEN", raw(ask.params.meta.token, "null")),
+            ("$TASK", task()),
+        ];
+        fill.iter().fold(template.to_owned(), |text, (word, value)| text.replace(word, value))
+    }
+
+    fn filled_params(&self, params: Option<&str>, ask: &Ask<'_>) -> Option<String> {
+        params.map(|params| self.filled(params, ask))
+    }
+
+    /// True for a strict server's first request that is no `initialize`.
+    fn is_taken_aback(&self, ask: &Ask<'_>) -> bool {
+        self.script.strict && !self.greeted.swap(true, Ordering::Relaxed) && ask.method != "initialize"
+    }
 }
 
-/// Puts the request's own bytes in the place of `$ID`, `$ARGS` and `$TOKEN`.
-fn filled(template: &str, ask: &Ask<'_>) -> String {
-    let fill =
-        [("$ID", ask.id), ("$ARGS", ask.arguments.or(Some("{}"))), ("$TOKEN", ask.token.or(Some("null")))];
-    fill.iter().fold(template.to_owned(), |text, (word, value)| text.replace(word, value.unwrap_or("null")))
+/// The place of the `input` whose state this request brings back.
+fn answered_round(actions: &[Action], ask: &Ask<'_>) -> Option<usize> {
+    let brought = ask.params.request_state?.get();
+    let is_its =
+        |action: &Action| matches!(action, Action::Input { state: Some(state), .. } if state == brought);
+    actions.iter().position(is_its)
 }
 
 /// Starts this program again as a process that does not hear SIGTERM. Nobody waits for it: an orphan is the point.

@@ -4,7 +4,20 @@
 //!
 //! ```text
 //! tool NAME [JSON]          offer NAME; the members of the JSON object join its definition as written
+//! prompt NAME [JSON]        the same for a prompt,
+//! resource URI [JSON]       a resource,
+//! template URITEMPLATE [JSON]  and a resource template: what begins like it can be read
 //! tools N                   offer N generated tools, tool_000 …
+//! prompts N | resources N | templates N  prompt_000 …, fake://resource/000 …, fake://template/000/{id} …
+//! no-tools                  have no tools at all
+//! tasks                     make tasks of calls (see below)
+//! era legacy|modern|dual    how it is opened: by `initialize` (the default), not at all, or as its first request wants it
+//! versions REVISION…        the revisions it speaks (all of the older era, 2026-07-28 of the modern one)
+//! strict                    exit with 1 when the first request is not `initialize`
+//! capabilities JSON         say this in the handshake instead of what follows from the offers
+//! instructions TEXT         say this there too
+//! server-info JSON          be this instead of {"name":"fake","version":"1"}
+//! ttl MS [SCOPE]            how long modern lists and reads hold, and for whom (60000 private)
 //! ignore-term               ignore SIGTERM, SIGINT and SIGHUP
 //! ignore-eof                keep living after the end of input
 //! obey-cancel               do not answer a call that was cancelled (otherwise the answer comes late)
@@ -13,23 +26,25 @@
 //! on EVENT: ACTION; ACTION  what to do when EVENT comes, in this order
 //! ```
 //!
-//! Without a `tool` or `tools` line there is one tool, `echo`. A tool named in `on tools/call NAME:` is offered too.
+//! Without a `tool` or `tools` line there is one tool, `echo`. What is named in `on tools/call NAME:`,
+//! `on prompts/get NAME:` or `on resources/read URI:` is offered too. Kinds that are not offered are unknown methods.
 //!
-//! `EVENT` is `start`, `eof`, any method (`initialize`, `tools/list`, `notifications/initialized`, …), or
-//! `tools/call NAME` for one tool, which goes before `tools/call` for all.
+//! `EVENT` is `start`, `eof`, any method (`initialize`, `tools/list`, `notifications/initialized`, …), or a method and the
+//! one name, URI or task id that it is about (`tools/call NAME`), which goes before the method for all.
 //!
 //! An action that answers the request:
 //!
 //! ```text
 //! echo                      the arguments' own bytes: {"content":[…],"structuredContent":ARGUMENTS}
-//! reply RAWRESULT           this result, as written
+//! reply RAWRESULT           this result, as written (a modern one too: nothing is added)
 //! raw LINE                  this whole line, as written
 //! error [CODE MESSAGE]      a JSON-RPC error (-32603 `internal error`)
 //! iserror TEXT              a result with isError: true
 //! big BYTES                 a result whose text has BYTES bytes
-//! empty                     a list without tools
-//! page N                    the list in pages of N tools
+//! empty                     a list without anything
+//! page N                    the list in pages of N
 //! request METHOD [PARAMS]   ask the client, wait, answer with {"content":[],"structuredContent":{"answer":…}}
+//! input REQUESTS [STATE]    want input first (see below)
 //! hang                      never answer
 //! ```
 //!
@@ -39,8 +54,16 @@
 //! sleep MS                  other requests go on meanwhile (but nothing is read during `on start`)
 //! progress N                N notifications/progress with the request's own token: 1 … N
 //! late-progress N           answer first if that is still open, then the same
-//! log LEVEL TEXT            notifications/message
+//! log LEVEL TEXT            notifications/message; a modern server says it only to a request that asked for that level
 //! list-changed              one tool more (extra_1 …), then notifications/tools/list_changed
+//! prompts-changed           the same with a prompt,
+//! resources-changed         and with a resource (fake://extra/1 …)
+//! updated URI               notifications/resources/updated, to a client that subscribed to URI
+//! ask METHOD [PARAMS]       ask the client; do not wait, and drop what it answers
+//! cancel-request            take back the last request to the client
+//! end-listen [cancelled]    end all subscriptions by their results (by notifications/cancelled)
+//! task                      from here on this call is a task, if a modern client can have one
+//! task-status STATUS        the request's task, or else the last one, has this status; the client is told
 //! notify LINE               this whole line, as written; answers nothing
 //! garbage [TEXT]            TEXT on stdout, which is no JSON-RPC (a blank line without TEXT)
 //! stderr TEXT               a line on stderr
@@ -50,12 +73,31 @@
 //! once FILE ACTION          ACTION only the first time ever: FILE marks that it happened
 //! ```
 //!
-//! In `reply`, `raw` and `notify` the words `$ID`, `$ARGS` and `$TOKEN` stand for the request's own bytes.
-//! A `;` inside a JSON string does not separate; elsewhere `\;` is a plain `;`.
+//! In `reply`, `raw`, `notify`, `request` and `ask` the words `$ID`, `$ARGS` and `$TOKEN` stand for the request's own bytes,
+//! and `$TASK` for the id of its task, as JSON. A `;` inside a JSON string does not separate; elsewhere `\;` is a plain `;`.
+//!
+//! **Shapes.** `request` and `input` answer a `prompts/get` with one message, and a `resources/read` with one content, whose
+//! text is what stands in `structuredContent` otherwise. The ordinary `prompts/get` has the arguments' bytes as its text, a
+//! `resources/read` says whose content it is, `completion/complete` has the bytes of `ref`, `argument` and `context` as values.
+//!
+//! **Input.** A request without `inputResponses` and `requestState` is answered with `resultType: "input_required"` and these
+//! REQUESTS (`{}` for none), and the line ends there; -32021 if a modern client cannot do what is asked. STATE is text, or a
+//! JSON string whose bytes stay. The same request with either goes on, and is answered with
+//! `"structuredContent":{"inputResponses":…,"requestState":…}` as received. Several of them with a STATE each are rounds.
+//!
+//! **Tasks.** A legacy call with `params.task`, and a modern one whose chain says `task`, is answered with the task (task-1 …)
+//! at once; what would have been its answer is the task's. `input` lets a task wait for `tasks/update`.
+
+mod action;
+mod offer;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
 
+pub use action::Action;
+pub use offer::{Kind, Offer, quoted};
 use serde_json::value::RawValue;
 
 /// When something happens.
@@ -67,65 +109,50 @@ pub enum Event {
     Eof,
     /// A request or a notification with this method came.
     Method(String),
-    /// A `tools/call` for this tool came.
-    Call(String),
+    /// One came that is about this tool, prompt, resource or task.
+    Named { method: String, name: String },
 }
 
-/// What happens. See the module's table for the words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    Echo,
-    Reply(String),
-    Raw(String),
-    Error { code: i64, message: String },
-    IsError(String),
-    Big(usize),
-    Empty,
-    Page(usize),
-    Request { method: String, params: Option<String> },
-    Hang,
-    Sleep(u64),
-    Progress(u64),
-    LateProgress(u64),
-    Log { level: String, text: String },
-    ListChanged,
-    Notify(String),
-    Garbage(String),
-    Stderr(String),
-    Exit(i32),
-    Signal(i32),
-    CloseStdout,
-    ForkDeaf { hold_stdout: bool, pid_file: Option<PathBuf> },
-    Once { marker: PathBuf, action: Box<Action> },
+/// How a server is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Era {
+    /// By `initialize`.
+    #[default]
+    Legacy,
+    /// Not at all: each request says all about its client.
+    Modern,
+    /// By its first request, once and for all.
+    Dual,
 }
 
-impl Action {
-    /// True when the action waits, so that it must not stand on the thread that reads.
-    pub fn waits(&self) -> bool {
-        match self {
-            Self::Sleep(_) | Self::Request { .. } => true,
-            Self::Once { action, .. } => action.waits(),
-            _ => false,
-        }
-    }
-}
-
-/// A tool on offer: its name and its definition as it goes into the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tool {
-    /// The name as the server itself calls it.
-    pub name: String,
-    /// The whole definition, one JSON object.
-    pub definition: String,
-}
+/// The first revision of the modern era.
+pub const MODERN: &str = "2026-07-28";
 
 /// A whole script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Script {
-    /// What `tools/list` shows, in this order.
-    pub tools: Vec<Tool>,
+    /// What the lists show, in this order.
+    pub offers: Vec<Offer>,
     /// The chains of actions; for one event the last one counts.
     pub rules: Vec<(Event, Vec<Action>)>,
+    /// How it is opened.
+    pub era: Era,
+    /// The revisions it speaks; none named means its eras' usual ones.
+    pub versions: Vec<String>,
+    /// Has no tools.
+    pub no_tools: bool,
+    /// Makes tasks of calls.
+    pub tasks: bool,
+    /// Ends when its first request is not `initialize`.
+    pub strict: bool,
+    /// What it says of itself, as JSON.
+    pub capabilities: Option<String>,
+    /// What it says of itself, as text.
+    pub instructions: Option<String>,
+    /// Who it is, as JSON.
+    pub server_info: Option<String>,
+    /// How long modern lists hold: milliseconds, and the scope.
+    pub ttl: Option<(u64, String)>,
     /// Lives on after SIGTERM, SIGINT and SIGHUP.
     pub ignore_term: bool,
     /// Lives on after the end of input.
@@ -170,10 +197,38 @@ impl Script {
         self.find(|on| on == event)
     }
 
-    /// The chain for a request or a notification; `tool` is the name of the tool in a `tools/call`.
-    pub fn rule_for(&self, method: &str, tool: Option<&str>) -> Option<&[Action]> {
-        let one = tool.and_then(|tool| self.find(|on| matches!(on, Event::Call(name) if name == tool)));
-        one.or_else(|| self.find(|on| matches!(on, Event::Method(name) if name == method)))
+    /// The chain for a request or a notification; `name` is what it is about.
+    pub fn rule_for(&self, method: &str, name: Option<&str>) -> Option<&[Action]> {
+        let is_it = |on: &Event| matches!(on, Event::Named { method: m, name: n } if m == method && Some(n.as_str()) == name);
+        self.find(is_it).or_else(|| self.find(|on| matches!(on, Event::Method(m) if m == method)))
+    }
+
+    /// True when the server has this list, even if it is empty yet.
+    pub fn has(&self, kind: Kind) -> bool {
+        let grows = |action: &Action| matches!(action.innermost(), Action::Changed(other) if *other == kind);
+        match kind {
+            Kind::Tool => !self.no_tools,
+            _ => {
+                self.offers.iter().any(|offer| offer.kind == kind)
+                    || self.rules.iter().any(|(_, actions)| actions.iter().any(grows))
+            }
+        }
+    }
+
+    /// True when it has anything that can be read.
+    pub fn has_resources(&self) -> bool {
+        self.has(Kind::Resource) || self.has(Kind::Template)
+    }
+
+    /// The revisions of the modern era that it speaks.
+    pub fn modern_versions(&self) -> Vec<&str> {
+        let named: Vec<&str> = self.versions.iter().map(String::as_str).filter(|v| *v >= MODERN).collect();
+        if named.is_empty() { vec![MODERN] } else { named }
+    }
+
+    /// The revisions of the older era that it speaks; none for all.
+    pub fn legacy_versions(&self) -> impl Iterator<Item = &str> {
+        self.versions.iter().map(String::as_str).filter(|v| *v < MODERN)
     }
 
     fn find(&self, matches: impl Fn(&Event) -> bool) -> Option<&[Action]> {
@@ -183,145 +238,79 @@ impl Script {
     fn directive(&mut self, line: &str) -> Result<(), String> {
         let (word, rest) = word(line);
         match word {
-            "tool" => self.tools.push(tool(rest)?),
-            "tools" => self.tools.extend((0..number::<usize>(rest)?).map(generated)),
+            "no-tools" => self.no_tools = true,
+            "tasks" => self.tasks = true,
+            "era" => self.era = era(rest)?,
+            "versions" => self.versions = some(rest)?.split_whitespace().map(str::to_owned).collect(),
+            "strict" => self.strict = true,
+            "capabilities" => self.capabilities = Some(object(rest)?),
+            "instructions" => self.instructions = Some(some(rest)?.to_owned()),
+            "server-info" => self.server_info = Some(object(rest)?),
+            "ttl" => self.ttl = Some(ttl(rest)?),
             "ignore-term" => self.ignore_term = true,
             "ignore-eof" => self.ignore_eof = true,
             "obey-cancel" => self.obey_cancel = true,
             "count" => self.count = Some(some(rest)?.into()),
             "record" => self.record = Some(some(rest)?.into()),
             "on" => self.rules.push(rule(rest)?),
-            other => return Err(format!("no directive `{other}`")),
+            offer => self.offer(offer, rest)?,
         }
         Ok(())
     }
 
+    fn offer(&mut self, what: &str, rest: &str) -> Result<(), String> {
+        if let Some(kind) = Kind::of_word(what) {
+            let (name, members) = word(some(rest)?);
+            self.offers.push(kind.parse(name, members)?);
+            return Ok(());
+        }
+        let many = what.strip_suffix('s').and_then(Kind::of_word);
+        let kind = many.ok_or_else(|| format!("no directive `{what}`"))?;
+        self.offers.extend((0..number::<usize>(rest)?).map(|index| kind.generated(index)));
+        Ok(())
+    }
+
     fn offer_what_is_named(&mut self) {
-        if self.tools.is_empty() {
-            self.tools.push(plain("echo"));
+        if !self.no_tools && !self.offers.iter().any(|offer| offer.kind == Kind::Tool) {
+            self.offers.push(Kind::Tool.plain("echo"));
         }
         for (event, _) in &self.rules {
-            if let Event::Call(name) = event
-                && !self.tools.iter().any(|tool| tool.name == *name)
+            if let Event::Named { method, name } = event
+                && let Some(kind) = Kind::used_by(method)
+                && !self.offers.iter().any(|offer| offer.kind == kind && offer.name == *name)
             {
-                self.tools.push(plain(name));
+                self.offers.push(kind.plain(name));
             }
         }
     }
 }
 
-/// A tool without anything particular.
-pub fn plain(name: &str) -> Tool {
-    let definition = format!(
-        r#"{{"name":"{name}","description":"{name} of the fake server","inputSchema":{{"type":"object"}}}}"#
-    );
-    Tool { name: name.to_owned(), definition }
-}
-
-/// One of many, about as long as a real one.
-fn generated(index: usize) -> Tool {
-    let name = format!("tool_{index:03}");
-    let definition = format!(
-        r#"{{"name":"{name}","description":"Generated tool number {index}: takes a path and a limit, and returns the lines that match.","inputSchema":{{"type":"object","properties":{{"path":{{"type":"string","description":"Where to look"}},"limit":{{"type":"integer","minimum":1,"default":{index}}}}},"required":["path"]}},"annotations":{{"readOnlyHint":true}}}}"#
-    );
-    Tool { name, definition }
-}
-
-/// `NAME [JSON]`; the JSON's members keep their bytes.
-fn tool(rest: &str) -> Result<Tool, String> {
-    let (name, members) = word(some(rest)?);
-    if members.is_empty() {
-        return Ok(plain(name));
-    }
-    let parsed: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(members)
-        .map_err(|error| format!("the tool's members are no object: {error}"))?;
-    let inner = members.trim_start_matches('{').trim_end_matches(char::is_whitespace);
-    let inner = inner.strip_suffix('}').unwrap_or(inner);
-    let mut definition = format!(r#"{{"name":"{name}""#);
-    if !parsed.contains_key("inputSchema") {
-        definition.push_str(r#","inputSchema":{"type":"object"}"#);
-    }
-    if !inner.trim().is_empty() {
-        definition.push(',');
-        definition.push_str(inner);
-    }
-    definition.push('}');
-    Ok(Tool { name: name.to_owned(), definition })
-}
-
-/// `EVENT: ACTION; ACTION`.
-fn rule(rest: &str) -> Result<(Event, Vec<Action>), String> {
-    let (event, actions) = rest.split_once(':').ok_or("no `:` after the event")?;
-    let event = match word(event.trim()) {
-        ("start", "") => Event::Start,
-        ("eof", "") => Event::Eof,
-        ("tools/call", name) if !name.is_empty() => Event::Call(name.to_owned()),
-        (method, "") if !method.is_empty() => Event::Method(method.to_owned()),
-        _ => return Err("no such event".to_owned()),
-    };
-    let actions = split(actions).iter().map(|part| action(part.trim())).collect::<Result<Vec<_>, _>>()?;
-    Ok((event, actions))
-}
-
-fn action(text: &str) -> Result<Action, String> {
-    let (word, rest) = word(text);
-    Ok(match word {
-        "echo" => Action::Echo,
-        "reply" => Action::Reply(some(rest)?.to_owned()),
-        "raw" => Action::Raw(some(rest)?.to_owned()),
-        "error" => error(rest)?,
-        "iserror" => Action::IsError(rest.to_owned()),
-        "big" => Action::Big(number(rest)?),
-        "empty" => Action::Empty,
-        "page" => Action::Page(number::<usize>(rest)?.max(1)),
-        "request" => request(some(rest)?),
-        "hang" => Action::Hang,
-        "sleep" => Action::Sleep(number(rest)?),
-        "progress" => Action::Progress(number(rest)?),
-        "late-progress" => Action::LateProgress(number(rest)?),
-        "log" => log(some(rest)?),
-        "list-changed" => Action::ListChanged,
-        "notify" => Action::Notify(some(rest)?.to_owned()),
-        "garbage" => Action::Garbage(rest.to_owned()),
-        "stderr" => Action::Stderr(rest.to_owned()),
-        "exit" => Action::Exit(number(rest)?),
-        "signal" => Action::Signal(number(rest)?),
-        "close-stdout" => Action::CloseStdout,
-        "fork-deaf" => fork_deaf(rest),
-        "once" => once(some(rest)?)?,
-        other => return Err(format!("no action `{other}`")),
+fn era(rest: &str) -> Result<Era, String> {
+    Ok(match rest {
+        "legacy" => Era::Legacy,
+        "modern" => Era::Modern,
+        "dual" => Era::Dual,
+        other => return Err(format!("no era `{other}`")),
     })
 }
 
-fn error(rest: &str) -> Result<Action, String> {
-    if rest.is_empty() {
-        return Ok(Action::Error { code: -32603, message: "internal error".to_owned() });
-    }
-    let (code, message) = word(rest);
-    Ok(Action::Error { code: number(code)?, message: message.to_owned() })
+fn ttl(rest: &str) -> Result<(u64, String), String> {
+    let (ms, scope) = word(rest);
+    Ok((number(ms)?, if scope.is_empty() { "private" } else { scope }.to_owned()))
 }
 
-fn request(rest: &str) -> Action {
-    let (method, params) = word(rest);
-    Action::Request { method: method.to_owned(), params: (!params.is_empty()).then(|| params.to_owned()) }
-}
-
-fn log(rest: &str) -> Action {
-    let (level, text) = word(rest);
-    Action::Log { level: level.to_owned(), text: text.to_owned() }
-}
-
-fn fork_deaf(rest: &str) -> Action {
-    let (hold_stdout, file) = match word(rest) {
-        ("hold", file) => (true, file),
-        _ => (false, rest),
+/// `EVENT: ACTION; ACTION`. A URI has a colon too, but no space behind it.
+fn rule(rest: &str) -> Result<(Event, Vec<Action>), String> {
+    let parts = rest.split_once(": ").or_else(|| rest.split_once(':'));
+    let (event, actions) = parts.ok_or("no `:` after the event")?;
+    let event = match word(event.trim()) {
+        ("start", "") => Event::Start,
+        ("eof", "") => Event::Eof,
+        ("" | "start" | "eof", _) => return Err("no such event".to_owned()),
+        (method, "") => Event::Method(method.to_owned()),
+        (method, name) => Event::Named { method: method.to_owned(), name: name.to_owned() },
     };
-    Action::ForkDeaf { hold_stdout, pid_file: (!file.is_empty()).then(|| file.into()) }
-}
-
-fn once(rest: &str) -> Result<Action, String> {
-    let (marker, then) = word(rest);
-    Ok(Action::Once { marker: marker.into(), action: Box::new(action(then)?) })
+    Ok((event, action::chain(actions)?))
 }
 
 /// The first word, and the rest without the space between.
@@ -338,87 +327,10 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is no number that fits here"))
 }
 
-/// Splits at `;`, except inside a JSON string; `\;` outside of one is a plain `;`.
-fn split(text: &str) -> Vec<String> {
-    let mut parts = vec![];
-    let (mut part, mut quoted, mut escaped) = (String::new(), false, false);
-    for c in text.chars() {
-        match c {
-            ';' if escaped && !quoted => {
-                part.pop();
-                part.push(c);
-            }
-            ';' if !quoted => parts.push(std::mem::take(&mut part)),
-            _ => part.push(c),
-        }
-        quoted ^= c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-    }
-    parts.push(part);
-    parts.retain(|part| !part.trim().is_empty());
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: &[Action]) {
-        let script = Script::parse(&format!("on tools/call: {text}")).unwrap();
-        assert_eq!(script.rule(&Event::Method("tools/call".into())), Some(expected));
-    }
-
-    #[test]
-    fn actions_are_chained_with_semicolons() {
-        check("stderr boom; exit 3", &[Action::Stderr("boom".into()), Action::Exit(3)]);
-        check("sleep 10;", &[Action::Sleep(10)]);
-    }
-
-    #[test]
-    fn a_semicolon_in_a_json_string_does_not_separate() {
-        check(r#"reply {"a":"x;\";y"}; hang"#, &[Action::Reply(r#"{"a":"x;\";y"}"#.into()), Action::Hang]);
-        check(r"stderr a\;b", &[Action::Stderr("a;b".into())]);
-    }
-
-    #[test]
-    fn once_holds_another_action() {
-        let action = Action::Once { marker: "/tmp/m".into(), action: Box::new(Action::Exit(7)) };
-        check("once /tmp/m exit 7", &[action]);
-    }
-
-    #[test]
-    fn a_fork_may_hold_stdout_and_tell_its_id() {
-        check("fork-deaf", &[Action::ForkDeaf { hold_stdout: false, pid_file: None }]);
-        check("fork-deaf hold /t", &[Action::ForkDeaf { hold_stdout: true, pid_file: Some("/t".into()) }]);
-    }
-
-    #[test]
-    fn the_default_tool_is_echo_and_named_tools_are_offered() {
-        let names = |text| Script::parse(text).unwrap().tools.into_iter().map(|t| t.name).collect::<Vec<_>>();
-        assert_eq!(names(""), ["echo"]);
-        assert_eq!(names("on tools/call slow: sleep 5"), ["echo", "slow"]);
-        assert_eq!(names("tool a\ntools 2"), ["a", "tool_000", "tool_001"]);
-    }
-
-    #[test]
-    fn a_tools_members_keep_their_bytes() {
-        let script = Script::parse(r#"tool t { "x" : 1E2 , "inputSchema":{"type":"object"} }"#).unwrap();
-        assert_eq!(
-            script.tools[0].definition,
-            r#"{"name":"t", "x" : 1E2 , "inputSchema":{"type":"object"} }"#
-        );
-    }
-
-    #[test]
-    fn the_last_rule_for_an_event_counts() {
-        let script = Script::parse("on start: exit 1\non start: exit 2").unwrap();
-        assert_eq!(script.rule(&Event::Start), Some([Action::Exit(2)].as_slice()));
-    }
-
-    #[test]
-    fn a_line_that_is_not_understood_is_named() {
-        let mistake = Script::parse("on start: dance").unwrap_err();
-        assert_eq!(mistake.to_string(), "no action `dance`: in `on start: dance`");
+/// One JSON object, as written.
+fn object(text: &str) -> Result<String, String> {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) if text.starts_with('{') => Ok(text.to_owned()),
+        _ => Err("this is no JSON object".to_owned()),
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The words of a script are listed at the top of `script.rs`. It speaks the protocol of the `initialize` era and agrees to any
-//! version; ids, arguments and progress tokens go back byte for byte. Without a script it offers `echo`.
+//! version, unless the script says otherwise; ids, arguments and progress tokens go back byte for byte. Without a script it offers `echo`.
 
 mod ask;
 mod os;
