@@ -1,0 +1,198 @@
+//! What is in a room.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Bridge, Room, Wires, fake_server, rows, wait_for};
+
+impl Room {
+    /// An empty room: no servers, every setting at its default.
+    pub fn new() -> Self {
+        let dir = Arc::new(tempfile::Builder::new().prefix("bridge-it-").tempdir().unwrap());
+        for folder in ["home", "data", "scripts"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        Self {
+            dir,
+            settings: String::new(),
+            servers: String::new(),
+            config: None,
+            env: Vec::new(),
+            args: Vec::new(),
+            via: Vec::new(),
+            wires: Wires::Pipes,
+            read_later: false,
+        }
+    }
+
+    /// A server that plays this script (`tests/fakes/script.rs`). `$ROOM` in a line is the room's folder.
+    pub fn server(self, name: &str, script: &[&str]) -> Self {
+        self.server_with(name, script, "")
+    }
+
+    /// The same, with more keys in its entry, each on a line of its own: `call_timeout_s = 1`.
+    pub fn server_with(mut self, name: &str, script: &[&str], keys: &str) -> Self {
+        let file = self.path("scripts").join(name);
+        std::fs::write(&file, script.join("\n").replace("$ROOM", self.path("").to_str().unwrap())).unwrap();
+        let entry = format!(
+            "[servers.{}]\ncommand = {}\nargs = [\"--script\", {}]\n{keys}\n",
+            json!(name),
+            json!(fake_server()),
+            json!(file),
+        );
+        self.servers.push_str(&entry);
+        self
+    }
+
+    /// A line of `[settings]`: `first_list_wait_s = 1`.
+    pub fn setting(mut self, line: &str) -> Self {
+        let _ = writeln!(self.settings, "{line}");
+        self
+    }
+
+    /// Another configuration than the room's own, as it stands: its file name in the room and its text.
+    pub fn config(mut self, name: &str, text: &str) -> Self {
+        let file = self.path(name);
+        std::fs::write(&file, text.replace("$ROOM", self.path("").to_str().unwrap())).unwrap();
+        self.config = Some(file);
+        self
+    }
+
+    /// A variable of the bridge's environment, which is otherwise nearly empty.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more argument after `serve`.
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Starts the bridge by another program, which gets the command line as its last arguments.
+    pub fn via(mut self, program: &[&str]) -> Self {
+        self.via = program.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// What stdin and stdout are made of.
+    pub fn wires(mut self, wires: Wires) -> Self {
+        self.wires = wires;
+        self
+    }
+
+    /// Nothing is read from the bridge until [`Bridge::read`].
+    pub fn read_later(mut self) -> Self {
+        self.read_later = true;
+        self
+    }
+
+    /// A place in the room.
+    pub fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.dir.path().to_owned() } else { self.dir.path().join(name) }
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The text of a file in the room; empty while it is not there.
+    pub fn text(&self, name: &str) -> String {
+        std::fs::read(self.path(name))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The whole lines of a file in the room: what a script's `record` wrote.
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        let text = self.text(name);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a line of the file holds the text, and returns the first such line.
+    #[track_caller]
+    pub fn wait_for_line(&self, name: &str, text: &str) -> String {
+        let what = format!("{name} has a line with {text:?}");
+        wait_for(&what, || self.lines(name).into_iter().find(|line| line.contains(text)))
+    }
+
+    /// What a script's `record` has of this method.
+    pub fn recorded(&self, name: &str, method: &str) -> Vec<Value> {
+        let lines = self.lines(name);
+        let said = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        said.filter(|line| line["method"] == method).collect()
+    }
+
+    /// Waits until a script's `record` has something of this method, and returns the last of it.
+    #[track_caller]
+    pub fn wait_for_recorded(&self, name: &str, method: &str) -> Value {
+        wait_for(&format!("{name} has a line of {method}"), || self.recorded(name, method).pop())
+    }
+
+    /// Process ids out of a file that a script's `count` or `fork-deaf` wrote.
+    pub fn pids(&self, name: &str) -> Vec<u32> {
+        self.text(name).lines().filter_map(|line| line.trim().parse().ok()).collect()
+    }
+
+    /// Rows of the record, read-only.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+        rows(&self.data(), sql)
+    }
+
+    /// The command line with the room's environment, not started: for verbs other than `serve`.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let words = self.via.iter().map(String::as_str);
+        let mut words = words.chain([env!("CARGO_BIN_EXE_bridge")]).chain(args.iter().copied());
+        let mut command = Command::new(words.next().unwrap());
+        command
+            .args(words)
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("BRIDGE_DATA_DIR", self.data())
+            .env("BRIDGE_CONFIG", self.config_file())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path("home"));
+        command
+    }
+
+    /// Starts `bridge serve` in the room.
+    #[track_caller]
+    pub fn start(&self) -> Bridge {
+        let mut args = vec!["serve"];
+        args.extend(self.args.iter().map(String::as_str));
+        Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
+    }
+
+    /// Starts a fake server alone: what is called a bridge is then that server.
+    #[track_caller]
+    pub fn fake(&self, script: &[&str]) -> Bridge {
+        let mut command = Command::new(fake_server());
+        for line in script {
+            command.args(["-e", &line.replace("$ROOM", self.path("").to_str().unwrap())]);
+        }
+        command.env_clear().current_dir(self.path("home"));
+        Bridge::start(command, &self.wires, self.read_later, Arc::clone(&self.dir))
+    }
+
+    fn config_file(&self) -> PathBuf {
+        if let Some(file) = &self.config {
+            return file.clone();
+        }
+        let file = self.path("config.toml");
+        let text = format!("[settings]\n{}\n{}", self.settings, self.servers);
+        // A bridge that was started a moment ago may be reading it.
+        if !std::fs::read_to_string(&file).is_ok_and(|there| there == text) {
+            std::fs::write(&file, text).unwrap();
+        }
+        file
+    }
+}
