@@ -19,7 +19,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::builtin::status::Sources;
 use crate::downstream::connection::Connection;
@@ -170,9 +170,8 @@ impl ServerHandler for Builtin {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let (_nobody, call_off) = oneshot::channel();
         let guarded = tokio::select! {
-            guarded = guard::run(|| self.tool(&request.name, arguments), call_off) => guarded,
+            guarded = guard::run(|| self.tool(&request.name, arguments), std::future::pending()) => guarded,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
         };
         match guarded {
@@ -200,7 +199,7 @@ async fn open(connection: &Arc<Connection>) -> bool {
 }
 
 /// Answers in the SDK's place what does not fit its model.
-fn refuse(connection: &Connection, line: &[u8], why: &str) {
+fn refuse(connection: &Arc<Connection>, line: &[u8], why: &str) {
     let Some(id) = Envelope::parse(line).ok().and_then(|envelope| envelope.id) else { return };
     let error = json!({ "code": -32602, "message": why, "data": { "kind": Cause::BadParams.word() } });
     connection.hear(Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)));

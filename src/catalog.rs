@@ -143,16 +143,10 @@ impl Catalog {
         Some(shown)
     }
 
-    /// The tool under a shown name.
+    /// The item of a list under the name or URI that clients see.
     #[must_use]
-    pub fn find(&self, shown: &str) -> Option<&Shown> {
-        self.shelves.tools.find(shown)
-    }
-
-    /// The prompt under a shown name.
-    #[must_use]
-    pub fn find_prompt(&self, shown: &str) -> Option<&Shown> {
-        self.shelves.prompts.find(shown)
+    pub fn find(&self, list: List, shown: &str) -> Option<&Shown> {
+        self.shelves.get(list).find(shown)
     }
 
     /// The servers that may know a URI, the likeliest first: those that list it, those of whose tools it

@@ -3,9 +3,11 @@
 pub mod connection;
 pub mod greeting;
 pub mod handshake;
+pub mod interest;
 pub mod keeper;
 pub mod listing;
 pub mod process;
+pub mod question;
 pub mod relay;
 pub mod stderr;
 
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::downstream::connection::Connection;
+use crate::downstream::interest::Interest;
 use crate::downstream::listing::Listing;
 use crate::list::List;
 use crate::names::ServerName;
@@ -217,6 +220,8 @@ pub struct Link {
     pub call_timeout: Duration,
     /// The longest from its start to its first list.
     pub start_timeout: Duration,
+    /// What the client wants to hear of it.
+    pub interest: Arc<Interest>,
     status: watch::Receiver<Status>,
     orders: mpsc::Sender<Order>,
 }
@@ -313,5 +318,6 @@ pub fn link(
 ) -> (Link, watch::Sender<Status>, mpsc::Receiver<Order>) {
     let (sender, status) = watch::channel(Status::default());
     let (orders, receiver) = mpsc::channel(16);
-    (Link { name, call_timeout, start_timeout, status, orders }, sender, receiver)
+    let interest = Arc::default();
+    (Link { name, call_timeout, start_timeout, interest, status, orders }, sender, receiver)
 }

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
 
 /// Why work is called off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +28,14 @@ pub enum Guarded<T> {
     CalledOff(CalledOff),
 }
 
-/// Does the work that `make` makes; a panic while it is made is caught too. Dropping the sender of
-/// `call_off` calls nothing off.
-pub async fn run<T, F>(make: impl FnOnce() -> F, call_off: oneshot::Receiver<CalledOff>) -> Guarded<T>
+/// Does the work that `make` makes, until it ends or `called_off` does; a panic while it is made is caught
+/// too.
+pub async fn run<T, F>(make: impl FnOnce() -> F, called_off: impl Future<Output = CalledOff>) -> Guarded<T>
 where
     F: Future<Output = T>,
 {
     // Whatever the work shares with others has one owner or is behind a lock that survives a panic.
     let work = AssertUnwindSafe(async move { make().await }).catch_unwind();
-    let called_off = async {
-        match call_off.await {
-            Ok(why) => why,
-            Err(_) => std::future::pending().await,
-        }
-    };
     tokio::select! {
         biased;
         done = work => match done {
@@ -87,22 +80,18 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn never() -> (oneshot::Sender<CalledOff>, oneshot::Receiver<CalledOff>) {
-        oneshot::channel()
-    }
+    use std::future::{pending, ready};
 
     #[tokio::test]
     async fn a_panic_becomes_a_value_wherever_it_happens() {
-        let (_keep, call_off) = never();
-        let made: Guarded<()> = run(|| -> std::future::Ready<()> { panic!("while made") }, call_off).await;
+        let made: Guarded<()> = run(|| -> std::future::Ready<()> { panic!("while made") }, pending()).await;
         assert_eq!(made, Guarded::Panicked("while made".into()));
-        let (_keep, call_off) = never();
         let late: Guarded<()> = run(
             || async {
                 tokio::task::yield_now().await;
                 panic!("after {}", "an await")
             },
-            call_off,
+            pending(),
         )
         .await;
         assert_eq!(late, Guarded::Panicked("after an await".into()));
@@ -110,10 +99,9 @@ mod tests {
 
     #[tokio::test]
     async fn called_off_work_ends_where_it_stands() {
-        let (sender, call_off) = never();
-        let work = run(std::future::pending::<()>, call_off);
-        let (ended, sent) = tokio::join!(work, async { sender.send(CalledOff::ByClient) });
-        assert_eq!((ended, sent), (Guarded::CalledOff(CalledOff::ByClient), Ok(())));
+        let ended = run(pending::<()>, ready(CalledOff::ByClient)).await;
+        assert_eq!(ended, Guarded::CalledOff(CalledOff::ByClient));
+        assert_eq!(run(|| ready(7), ready(CalledOff::ByClient)).await, Guarded::Done(7));
     }
 
     #[tokio::test]
@@ -126,12 +114,5 @@ mod tests {
         })
         .await;
         assert_eq!(lives, 3);
-    }
-
-    #[tokio::test]
-    async fn work_that_is_done_is_done_though_its_canceller_is_gone() {
-        let (sender, call_off) = never();
-        drop(sender);
-        assert_eq!(run(|| async { 7 }, call_off).await, Guarded::Done(7));
     }
 }

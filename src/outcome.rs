@@ -102,6 +102,10 @@ pub enum Cause {
     UnknownTool,
     /// The request's params are not of the method's form.
     BadParams,
+    /// The server asks what the client cannot answer.
+    MissingCapability,
+    /// The client came back to a question that is not open any more.
+    Expired,
     /// The bridge itself was stopped while the call ran.
     BridgeStopped,
     /// The bridge itself died while the call ran; written by the recovery of a later start.
@@ -109,6 +113,16 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The causes for which the bridge itself refuses a request.
+    const REJECTIONS: [Self; 4] =
+        [Self::UnknownTool, Self::BadParams, Self::MissingCapability, Self::Expired];
+
+    /// The cause of a refusal that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::REJECTIONS.into_iter().find(|cause| cause.word() == word)
+    }
+
     /// The word for this cause wherever it is written down.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -122,6 +136,8 @@ impl Cause {
             Self::ProtocolGarbage => "protocol_garbage",
             Self::UnknownTool => "unknown_tool",
             Self::BadParams => "bad_params",
+            Self::MissingCapability => "missing_capability",
+            Self::Expired => "expired",
             Self::BridgeStopped => "bridge_stopped",
             Self::BridgeCrashed => "bridge_crashed",
         }

@@ -1,5 +1,6 @@
 //! Which server answers a request: the prefix of a name comes off going down, and goes on coming up.
 
+mod bend;
 pub mod offers;
 
 use std::future::Future;
@@ -10,50 +11,73 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::catalog::Catalog;
-use crate::downstream::connection::{Answer, Connection, Lost, Outgoing};
+use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::connection::{Lost, Outgoing};
+use crate::downstream::greeting::Greeting;
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, Link, NotReady};
+use crate::era::Era;
+use crate::list::List;
 use crate::names::{SEPARATOR, ServerName};
 use crate::outcome::Cause;
 use crate::pulse::Pulse;
 use crate::router::offers::Offers;
 use crate::wire::{Cut, Span};
 
+/// The extension that gives tasks to revision 2026-07-28.
+const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
 /// A call that takes longer is not quick: it gets a row while it runs, and a timer for its deadline.
 const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);
 
-/// Where a call goes.
+/// Where a request goes.
 #[derive(Debug, Clone)]
 pub struct Routed {
     /// The server; `None` is the bridge itself.
     pub server: Option<ServerName>,
-    /// The name that the server knows.
-    pub tool: Arc<str>,
+    /// The tool or prompt as the server knows it; empty for everything else.
+    pub name: Arc<str>,
     /// That name as the server wrote it in JSON; `None` while the server has not said what it offers.
-    tool_json: Option<Arc<str>>,
+    name_json: Option<Arc<str>>,
+    /// The list that the name stands in.
+    list: List,
     link: Arc<Link>,
 }
 
-/// One call as the client wrote it.
+impl Routed {
+    /// The server's handle.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+/// One request as the client wrote it.
 #[derive(Clone)]
 pub struct Call {
     /// The client's line.
     pub line: Bytes,
     /// Where its id stands.
     pub id: Span,
-    /// Where the tool's name stands.
-    pub name: Span,
-    /// Where the metadata of a modern request stands, and what an older server gets in its place.
-    pub meta: Option<(Span, String)>,
-    /// The name that the client used.
+    /// Where the name stands that the server knows another word for.
+    pub name: Option<Span>,
+    /// Where its params stand.
+    pub params: Option<Span>,
+    /// Where its metadata stands.
+    pub meta: Option<Span>,
+    /// By which rules the client speaks.
+    pub era: Era,
+    /// The name that the client used; empty where it used none.
     pub shown: String,
     /// The progress token, in JSON.
     pub token: Option<Box<str>>,
-    /// Who hears progress.
+    /// More members for the params, in JSON: the client's answers to the server's questions.
+    pub more: Option<String>,
+    /// Who hears what the server says of it.
     pub hears: Arc<dyn Hears>,
 }
 
-/// Why a call has no answer of its server's own.
+/// Why a request has no answer of its server's own.
 #[derive(Debug)]
 pub enum Fault {
     /// The server could not be had; the request was not sent.
@@ -70,8 +94,17 @@ pub enum Fault {
         /// The deadline.
         after: Duration,
     },
-    /// The server is there and does not have the tool.
-    UnknownTool,
+    /// The server is there and does not have the tool or the prompt.
+    Unknown,
+    /// The server asked what the client cannot answer.
+    NotAble {
+        /// The capability that the client would need, in JSON.
+        needed: String,
+    },
+    /// The client answered a question of the server with an error, in JSON.
+    Declined(Box<str>),
+    /// The server asked without end.
+    Endless,
 }
 
 /// Every server and everything on offer.
@@ -100,11 +133,11 @@ impl Router {
         Self { servers, own, offers, pulse, first_list_wait, list_deadline: OnceLock::new() }
     }
 
-    /// Where a call of this shown name goes; `None` when nobody offers it. Waits only while the stored
-    /// lists are being read.
-    pub async fn route(&self, shown: &str) -> Option<Routed> {
+    /// Where a tool or a prompt of this shown name is; `None` when nobody offers it. Waits only while the
+    /// stored lists are being read.
+    pub async fn route(&self, list: List, shown: &str) -> Option<Routed> {
         let view = self.offers.loaded().await;
-        match view.catalog.find(shown) {
+        match view.catalog.find(list, shown) {
             Some(found) => {
                 let link = match &found.server {
                     None => &self.own,
@@ -112,54 +145,95 @@ impl Router {
                 };
                 Some(Routed {
                     server: found.server.clone(),
-                    tool: Arc::clone(&found.name),
-                    tool_json: Some(Arc::clone(&found.name_json)),
+                    name: Arc::clone(&found.name),
+                    name_json: Some(Arc::clone(&found.name_json)),
+                    list,
                     link: Arc::clone(link),
                 })
             }
             // A server that was never listed, or in vain, may have it.
             None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
-                let tool = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
+                let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
                 let link = Arc::clone(self.link(server)?);
-                Some(Routed { server: Some(server.clone()), tool: tool.into(), tool_json: None, link })
+                Some(Routed { server: Some(server.clone()), name: name.into(), name_json: None, list, link })
             }),
         }
     }
 
-    /// Brings a call to its server and waits for the answer. A request that was certainly not written
-    /// is sent once more (faults.md, "Retry").
-    ///
-    /// # Errors
-    /// Why there is no answer of the server's own.
-    pub async fn forward(&self, routed: &Routed, call: &Call) -> Result<Answer, Fault> {
-        let mut last = None;
-        for _ in 0..2 {
-            let connection = match routed.link.at_once() {
-                Some(connection) => connection,
-                None => routed.link.ready().await.map_err(Fault::NotReady)?,
-            };
-            let tool_json = self.tool_json(routed, call).await?;
-            match self.ask(&connection, call, &tool_json, routed.link.call_timeout).await {
-                Ok(answer) => return Ok(answer),
-                Err(Asked::TimedOut(after)) => return Err(Fault::TimedOut { after }),
-                Err(Asked::Lost(Lost::TooLarge { bytes })) => return Err(Fault::TooLarge { bytes }),
-                Err(Asked::Lost(Lost::Ended { written: true, ending })) => return Err(Fault::Ended(ending)),
-                Err(Asked::Lost(Lost::Ended { written: false, ending })) => last = Some(ending),
-            }
-        }
-        let ending = last.unwrap_or_else(|| Arc::new(Ending::unknown()));
-        Err(Fault::NotReady(NotReady { ending, retry_after: None }))
+    /// The way to a server for a request that names no tool and no prompt.
+    #[must_use]
+    pub fn to(&self, server: &ServerName) -> Option<Routed> {
+        let link = Arc::clone(self.link(server)?);
+        let server = Some(server.clone());
+        Some(Routed { server, name: "".into(), name_json: None, list: List::Resources, link })
     }
 
-    async fn ask(
-        &self,
-        connection: &Arc<Connection>,
-        call: &Call,
-        tool_json: &str,
-        timeout: Duration,
-    ) -> Result<Answer, Asked> {
-        let mut cuts = vec![Cut { span: call.name.clone(), text: tool_json.as_bytes() }];
-        cuts.extend(call.meta.as_ref().map(|(span, meta)| Cut { span: span.clone(), text: meta.as_bytes() }));
+    /// The servers that may know a URI, the likeliest first: those that show it or a template of it, else
+    /// all that have resources, or have not said what they have.
+    pub async fn owners_of(&self, uri: &str) -> Vec<ServerName> {
+        let view = self.offers.loaded().await;
+        let owners = view.catalog.owners_of(uri);
+        if owners.is_empty() { self.offering("resources").await } else { owners }
+    }
+
+    /// The servers that have a feature, or have not said what they have, in the configuration's order.
+    pub async fn offering(&self, feature: &str) -> Vec<ServerName> {
+        let view = self.offers.loaded().await;
+        let offering = view.offering(feature);
+        let known = |server: &ServerName| {
+            offering.contains(server) || view.unlisted.contains(server) || view.hollow.contains(server)
+        };
+        self.servers.iter().map(|link| &link.name).filter(|server| known(server)).cloned().collect()
+    }
+
+    /// A tool or a prompt of this shown name.
+    pub async fn shows(&self, shown: &str) -> Option<Routed> {
+        let view = self.offers.loaded().await;
+        let list = [List::Tools, List::Prompts]
+            .into_iter()
+            .find(|list| view.catalog.find(*list, shown).is_some())?;
+        self.route(list, shown).await
+    }
+
+    /// The servers that have tasks, in either era's form.
+    pub async fn offering_tasks(&self) -> Vec<ServerName> {
+        let view = self.offers.loaded().await;
+        let has_tasks = |greeting: &Greeting| {
+            let extensions = greeting.capability("extensions");
+            greeting.has("tasks") || extensions.is_some_and(|all| all.get(TASKS_EXTENSION).is_some())
+        };
+        let having = view.greetings.iter().filter(|(_, greeting)| has_tasks(greeting));
+        having.map(|(server, _)| server.clone()).collect()
+    }
+
+    /// The only server, when there is just one.
+    #[must_use]
+    pub fn only(&self) -> Option<&ServerName> {
+        match self.servers.as_slice() {
+            [link] => Some(&link.name),
+            _ => None,
+        }
+    }
+
+    /// Brings a request to its server, which is started when it is not there.
+    ///
+    /// # Errors
+    /// When the server cannot be had, or has no such tool or prompt; the request was not sent.
+    pub async fn send(&self, routed: &Routed, call: &Call) -> Result<InFlight, Fault> {
+        let connection = match routed.link.at_once() {
+            Some(connection) => connection,
+            None => routed.link.ready().await.map_err(Fault::NotReady)?,
+        };
+        let name_json = match &call.name {
+            Some(_) => Some(self.name_json(routed, call).await?),
+            None => None,
+        };
+        let mut cuts = Vec::with_capacity(3);
+        if let (Some(span), Some(name)) = (&call.name, &name_json) {
+            cuts.push(Cut { span: span.clone(), text: name.as_bytes() });
+        }
+        let bent = bend::bend(call, &connection, &routed.link);
+        cuts.extend(bent.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }));
         let outgoing = Outgoing {
             line: &call.line,
             id: call.id.clone(),
@@ -167,33 +241,27 @@ impl Router {
             token: call.token.as_deref(),
             hears: Arc::clone(&call.hears),
         };
-        let mut in_flight = connection.ask(outgoing).map_err(Asked::Lost)?;
-        let late = async {
-            self.pulse.passed().await;
-            tokio::time::sleep(timeout.saturating_sub(self.pulse.after())).await;
-        };
-        tokio::select! {
-            biased;
-            reply = in_flight.answer() => reply.map_err(Asked::Lost),
-            () = late => Err(Asked::TimedOut(timeout)),
-        }
+        connection.ask(outgoing).map_err(|lost| match lost {
+            Lost::Ended { ending, .. } => Fault::NotReady(NotReady { ending, retry_after: None }),
+            Lost::TooLarge { bytes } => Fault::TooLarge { bytes },
+        })
     }
 
-    /// The tool's name for its server. A server that has been started by now has said what it offers.
-    async fn tool_json(&self, routed: &Routed, call: &Call) -> Result<Arc<str>, Fault> {
-        match &routed.tool_json {
+    /// The name for its server. A server that has been started by now has said what it offers.
+    async fn name_json(&self, routed: &Routed, call: &Call) -> Result<Arc<str>, Fault> {
+        match &routed.name_json {
             Some(json) => Ok(Arc::clone(json)),
             None => {
                 let view = self.offers.loaded().await;
-                let found = view.catalog.find(&call.shown).filter(|found| found.server == routed.server);
+                let found = view.catalog.find(routed.list, &call.shown);
                 let unlisted = routed.server.as_ref().is_some_and(|server| view.unlisted.contains(server));
-                match found {
+                match found.filter(|found| found.server == routed.server) {
                     Some(found) => Ok(Arc::clone(&found.name_json)),
                     None if unlisted => {
                         let ending = Ending::of(Cause::ProtocolGarbage, "did not say what tools it has");
                         Err(Fault::NotReady(NotReady { ending: Arc::new(ending), retry_after: None }))
                     }
-                    None => Err(Fault::UnknownTool),
+                    None => Err(Fault::Unknown),
                 }
             }
         }
@@ -229,11 +297,6 @@ impl Router {
     fn link(&self, server: &ServerName) -> Option<&Arc<Link>> {
         self.servers.iter().find(|link| link.name == *server)
     }
-}
-
-enum Asked {
-    Lost(Lost),
-    TimedOut(Duration),
 }
 
 async fn within<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {

@@ -1,43 +1,54 @@
 //! One attached client: a pair of line streams, its era, and exactly one answer to each request.
 
+mod asks;
 pub mod call;
+mod exchange;
 pub mod legacy;
+mod listens;
 mod lists;
 mod misfit;
 pub mod modern;
 pub mod outlet;
+mod parked;
 pub mod pending;
 mod record;
 pub mod reply;
+mod request;
 pub mod settle;
+mod subscribe;
+mod tasks;
+mod teller;
+pub mod unasked;
+mod whereabouts;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::catalog::Catalog;
 use crate::downstream::greeting::Face;
-use crate::downstream::relay::Hears;
+use crate::era::Era;
 use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::router::Router;
-use crate::session::call::Request;
-use crate::session::modern::Listen;
 use crate::session::outlet::Outlet;
+use crate::session::parked::Parking;
 use crate::session::pending::Pending;
 use crate::session::record::Sessions;
 use crate::session::reply::{Rpc, code};
+use crate::session::request::Request;
 use crate::session::settle::{Settled, Settling};
+use crate::session::unasked::Unasked;
+use crate::session::whereabouts::Whereabouts;
 use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
 use crate::store::lock::SessionLock;
-use crate::store::stamp;
-use crate::wire::{Envelope, Kind, Malformed, Meta, object};
+use crate::wire::{Envelope, Kind, Malformed, Meta, cancelled_id, span_of};
 
 /// Requests that have no answer yet have room for this many bytes; beyond it the client is not read.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -52,6 +63,12 @@ pub struct Client {
     outlet: Arc<Outlet>,
     settling: Settling,
     pending: Arc<Pending>,
+    /// What servers say to the client unasked, and ask of it.
+    unasked: Arc<Unasked>,
+    /// Requests whose client was asked something and will come back.
+    parking: Parking,
+    /// Where the things are that no list shows.
+    whereabouts: Whereabouts,
     room: Arc<Semaphore>,
     call_ids: CallIds,
     sessions: Sessions,
@@ -67,7 +84,6 @@ pub struct Client {
 struct State {
     /// The revision of the session that `initialize` opened.
     legacy: Option<&'static str>,
-    listens: Vec<Listen>,
     /// What the client was shown last.
     shown: Option<Arc<Catalog>>,
     /// Lines that were no messages.
@@ -76,9 +92,25 @@ struct State {
 
 /// In which session and by which rules a request is answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Era {
+pub struct Rules {
     session: SessionId,
-    modern: bool,
+    era: Era,
+}
+
+/// Whom a client belongs to.
+pub struct Around {
+    /// Its servers.
+    pub router: Arc<Router>,
+    /// The record.
+    pub journal: Journal,
+    /// The way to it.
+    pub outlet: Arc<Outlet>,
+    /// What servers say to it unasked.
+    pub unasked: Arc<Unasked>,
+    /// What servers are told about it.
+    pub face: watch::Sender<Face>,
+    /// How long it may take to come back to a question.
+    pub question_expiry: Duration,
 }
 
 type Permit = Option<OwnedSemaphorePermit>;
@@ -86,20 +118,18 @@ type Permit = Option<OwnedSemaphorePermit>;
 impl Client {
     /// A client that has said nothing yet. `instructions` is what it tells its model about us.
     #[must_use]
-    pub fn new(
-        router: Arc<Router>,
-        journal: Journal,
-        outlet: Arc<Outlet>,
-        face: watch::Sender<Face>,
-        instructions: String,
-    ) -> Arc<Self> {
+    pub fn new(around: Around, instructions: String) -> Arc<Self> {
+        let Around { router, journal, outlet, unasked, face, question_expiry } = around;
         Arc::new(Self {
             sessions: Sessions::new(journal.clone()),
             router,
             journal,
             settling: Settling::new(Arc::clone(&outlet)),
+            pending: Arc::new(Pending::new(Arc::clone(&outlet))),
             outlet,
-            pending: Arc::default(),
+            unasked,
+            parking: Parking::new(question_expiry),
+            whereabouts: Whereabouts::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
             face,
@@ -149,6 +179,8 @@ impl Client {
 
     /// Ends every request that is under way, and waits until all of them are told.
     pub async fn call_off_all(&self) {
+        self.parking.clear();
+        self.end_listens();
         self.pending.call_off_all();
         self.pending.emptied().await;
         self.settling.close();
@@ -181,9 +213,8 @@ impl Client {
         };
         match envelope.kind() {
             Kind::Request => self.hear_request(line, &envelope, permit),
-            Kind::Notification => self.hear_notification(&envelope),
-            // Nothing is asked of the client yet.
-            Kind::Response => tracing::debug!("answer without a request dropped"),
+            Kind::Notification => self.hear_notification(line, &envelope),
+            Kind::Response => self.unasked.asks.hear(line, &envelope),
             Kind::Stray => self.refuse_malformed(line, &Malformed::Form, permit),
         }
     }
@@ -195,24 +226,14 @@ impl Client {
             "initialize" => self.initialize(envelope.params),
             "server/discover" => self.discover(&meta),
             "ping" if meta.protocol_version.is_none() => Ok("{}".to_owned()),
-            "tools/call" => match self.era(&meta) {
-                Ok(era) => return self.call(line, envelope, &meta, era, permit),
-                Err(rpc) => Err(rpc),
-            },
-            "tools/list" => match self.era(&meta) {
-                Ok(era) => return self.list(id.get(), era, envelope.params, permit),
-                Err(rpc) => Err(rpc),
-            },
-            "logging/setLevel" => self.era(&meta).and_then(|era| self.set_level(era, envelope.params)),
-            "subscriptions/listen" => {
-                match self.era(&meta).and_then(|era| self.listen(era, id.get(), envelope.params, &mut permit))
-                {
-                    // It is answered when it ends.
+            _ => match self.rules(&meta) {
+                Ok(rules) => match self.hear_in_session(line, envelope, &meta, rules, &mut permit) {
+                    // It is answered when it is done.
                     Ok(()) => return,
                     Err(rpc) => Err(rpc),
-                }
-            }
-            _ => Err(unknown_method(method)),
+                },
+                Err(rpc) => Err(rpc),
+            },
         };
         let frame = match answer {
             Ok(result) => reply::result(id.get(), &result),
@@ -221,33 +242,63 @@ impl Client {
         self.outlet.answer(frame, permit);
     }
 
-    fn hear_notification(&self, envelope: &Envelope<'_>) {
+    /// A request of an open session, or one that says itself who sends it.
+    fn hear_in_session(
+        self: &Arc<Self>,
+        line: &Bytes,
+        envelope: &Envelope<'_>,
+        meta: &Meta<'_>,
+        rules: Rules,
+        permit: &mut Permit,
+    ) -> Result<(), Rpc> {
+        let (id, method) = (envelope.id.map_or("null", RawValue::get), envelope.method.as_deref());
+        let method = method.unwrap_or_default();
+        match (method, rules.era) {
+            ("tools/list", _) => self.list(id, rules, envelope.params, permit.take()),
+            ("logging/setLevel", Era::Legacy) => self.set_level(id, envelope.params, permit.take())?,
+            ("tasks/list", Era::Legacy) => self.list_tasks(line, envelope, meta, rules, permit.take())?,
+            ("subscriptions/listen", Era::Modern) => self.listen(id, envelope.params, permit)?,
+            // What one revision has and the other has not.
+            (
+                "logging/setLevel"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+                | "ping"
+                | "tasks/list"
+                | "tasks/result",
+                Era::Modern,
+            )
+            | ("subscriptions/listen", Era::Legacy) => return Err(unknown_method(method)),
+            _ => self.pass(line, envelope, meta, rules, permit.take()),
+        }
+        Ok(())
+    }
+
+    fn hear_notification(&self, line: &Bytes, envelope: &Envelope<'_>) {
+        let params = envelope.params;
         match envelope.method.as_deref() {
             Some("notifications/initialized") => {
                 self.outlet.open();
+                self.unasked.asks.ready();
                 self.listed.notify_one();
             }
             Some("notifications/cancelled") => {
-                #[derive(Deserialize)]
-                struct Cancelled<'a> {
-                    #[serde(borrow, rename = "requestId")]
-                    id: &'a RawValue,
-                }
-                let cancelled: Option<Cancelled<'_>> = envelope.params.and_then(object);
-                if let Some(id) = cancelled.map(|cancelled| cancelled.id.get())
-                    && !self.pending.call_off(id)
-                {
-                    self.lock().listens.retain(|listen| &*listen.id != id);
+                let Some(id) = cancelled_id(params) else { return };
+                let words = span_of(line, id).map(|span| (line.clone(), span));
+                if !self.pending.call_off(id, words.as_ref()) {
+                    self.unlisten(id);
                 }
             }
-            // What we do not know, and what concerns features that are not advertised.
-            _ => {}
+            Some("notifications/progress") => self.unasked.asks.hear_progress(line, params),
+            Some(method) => self.pass_notification(method, line, params),
+            None => {}
         }
     }
 
     fn initialize(&self, params: Option<&RawValue>) -> Result<String, Rpc> {
         let initialized = legacy::initialize(params, &self.instructions)?;
         self.sessions.initialized(initialized.client);
+        self.unasked.asks.open();
         self.face.send_replace(initialized.face);
         self.lock().legacy = Some(initialized.version);
         Ok(initialized.result)
@@ -262,54 +313,42 @@ impl Client {
     }
 
     /// By which rules a request is answered: its own word counts first, then the open session.
-    fn era(&self, meta: &Meta<'_>) -> Result<Era, Rpc> {
+    fn rules(&self, meta: &Meta<'_>) -> Result<Rules, Rpc> {
         if let Some(client) = modern::client_of(meta)? {
             if self.lock().legacy.is_none() {
                 self.face.send_if_modified(|face| modern::show(face, meta));
             }
-            return Ok(Era { session: self.sessions.modern(client), modern: true });
+            return Ok(Rules { session: self.sessions.modern(client), era: Era::Modern });
         }
         let session = self.sessions.legacy().ok_or_else(modern::no_session)?;
-        Ok(Era { session, modern: false })
+        Ok(Rules { session, era: Era::Legacy })
     }
 
-    fn call(
+    /// A request that goes to a server.
+    fn pass(
         self: &Arc<Self>,
         line: &Bytes,
         envelope: &Envelope<'_>,
         meta: &Meta<'_>,
-        era: Era,
+        rules: Rules,
         permit: Permit,
     ) {
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
-        let hears: Arc<dyn Hears> = Arc::clone(&self.outlet) as Arc<dyn Hears>;
-        match Request::read(line, envelope, meta, hears) {
-            Ok(call) => {
-                let (place, call_off) = self.pending.enter(id);
-                self.spawn(id, call::run(Arc::clone(self), Request { call, era, place, call_off, permit }));
+        match Request::read(line, envelope, meta, rules, &self.pending) {
+            Ok(request) => {
+                let request = Request { permit, ..request };
+                match &*request.method {
+                    "resources/subscribe" | "resources/unsubscribe" => {
+                        self.spawn(id, Arc::clone(self).subscribe(request));
+                    }
+                    _ => self.spawn(id, call::run(Arc::clone(self), request)),
+                }
             }
-            Err(rpc) => {
-                let (number, frame) = (self.call_ids.next(stamp::now_ms()), rpc.frame(id));
-                let row = call::rejected(era, id, number, line.len(), &frame);
-                self.settling.settle(Settled { row, frame: Some(frame), permit });
+            Err(rpc) if envelope.method.as_deref() == Some("tools/call") => {
+                let settled = call::rejected(self, rules, id, line.len(), rpc.frame(id));
+                self.settling.settle(Settled { permit, ..settled });
             }
-        }
-    }
-
-    fn set_level(&self, era: Era, params: Option<&RawValue>) -> Result<String, Rpc> {
-        #[derive(Deserialize)]
-        struct Level {
-            level: String,
-        }
-        if era.modern {
-            return Err(unknown_method("logging/setLevel"));
-        }
-        let level: Option<Level> = params.and_then(object);
-        match level.filter(|level| self.outlet.set_level(&level.level)) {
-            Some(_) => Ok("{}".to_owned()),
-            None => Err(Rpc::bad_params(
-                "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
-            )),
+            Err(rpc) => self.outlet.answer(rpc.frame(id), permit),
         }
     }
 

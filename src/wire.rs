@@ -15,7 +15,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use peek::{CallParams, Meta, ResultPeek, legacy_meta, object, progress_token};
+pub use peek::{
+    Meta, Params, ResultPeek, cancelled_id, legacy_meta, members, object, progress_token, task_of, without,
+};
 pub use salvage::id_in_head;
 
 /// Where a value stands in its line, in bytes.
@@ -284,7 +286,7 @@ mod tests {
         let line = Bytes::from_static(br#"{ "params" : {"name":"s__t","x":1E2}, "id":7 }"#);
         let envelope = Envelope::parse(&line).unwrap();
         let id = span_of(&line, envelope.id.unwrap().get()).unwrap();
-        let params = CallParams::parse(envelope.params.unwrap()).unwrap();
+        let params = Params::parse(envelope.params.unwrap()).unwrap();
         let name = span_of(&line, params.name.unwrap().get()).unwrap();
         let cuts = [Cut { span: id, text: b"1099511627776" }, Cut { span: name, text: b"\"t\"" }];
         assert_eq!(

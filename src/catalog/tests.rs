@@ -77,7 +77,7 @@ fn the_second_of_two_equal_names_gets_a_hash() {
 fn tools_and_prompts_do_not_take_each_others_names() {
     let named = [r#"{"name":"a"}"#];
     let catalog = Catalog::merge(&[tools("s", &named), offer("s", List::Prompts, &named)]);
-    assert!(catalog.find("s__a").is_some() && catalog.find_prompt("s__a").is_some());
+    assert!(catalog.find(List::Tools, "s__a").is_some() && catalog.find(List::Prompts, "s__a").is_some());
     assert_eq!(catalog.clashes, []);
 }
 

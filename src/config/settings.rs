@@ -22,6 +22,9 @@ pub struct Settings {
     pub in_line_max_bytes: usize,
     /// `out_line_max_mib`, 1 to 1024 MiB, default 64: the longest line from a server, in bytes.
     pub out_line_max_bytes: usize,
+    /// `question_expiry_s`, 1 to 86,400, default 600: how long a modern client may take to come back to a
+    /// question of an older server, which waits meanwhile.
+    pub question_expiry: Duration,
     /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
     pub failure_threshold: u32,
     /// `recovery_timeout_s`, 1 to 300, default 60: how long a server is parked the first time.
@@ -50,6 +53,7 @@ impl Default for Settings {
             stderr_log_max_bytes: 1024 * KIB,
             in_line_max_bytes: 16 * MIB,
             out_line_max_bytes: 64 * MIB,
+            question_expiry: Duration::from_secs(600),
             failure_threshold: 5,
             recovery_timeout: Duration::from_secs(60),
         }
@@ -57,13 +61,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 9] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
         "stderr_log_max_kib",
         "in_line_max_mib",
         "out_line_max_mib",
+        "question_expiry_s",
         "failure_threshold",
         "recovery_timeout_s",
     ];
@@ -87,6 +92,9 @@ impl Settings {
             in_line_max_bytes: mib(&mut fields, "in_line_max_mib", report).unwrap_or(usual.in_line_max_bytes),
             out_line_max_bytes: mib(&mut fields, "out_line_max_mib", report)
                 .unwrap_or(usual.out_line_max_bytes),
+            question_expiry: fields
+                .seconds("question_expiry_s", (1, 86_400), report)
+                .unwrap_or(usual.question_expiry),
             failure_threshold: fields
                 .number("failure_threshold", (1, 1000), report)
                 .unwrap_or(usual.failure_threshold),

@@ -2,13 +2,14 @@
 //!
 //! Every request carries an id of the bridge's own, from [`FIRST_ID`] up.
 
+mod hear;
 pub mod in_flight;
 pub mod outflow;
 pub mod owned;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -18,16 +19,22 @@ use tokio::sync::{oneshot, watch};
 use crate::downstream::Ending;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::greeting::{Face, Greeting};
-use crate::downstream::relay::{Hears, Relay};
+use crate::downstream::question::Question;
+use crate::downstream::relay::{Carries, Hears, Relay};
 use crate::era::Era;
 use crate::queue::{ByteQueue, Weighs};
-use crate::wire::{Cut, Envelope, Frame, Kind, Span, span_of, splice};
+use crate::wire::{Cut, Frame, Span, splice};
+
+pub use crate::downstream::connection::hear::{Heard, SUBSCRIPTION_ID};
 
 /// The bridge's first id towards a server (protocol.md, "Ids, tokens, order").
 pub const FIRST_ID: u64 = 1 << 40;
 
 /// Requests that wait to be written to one server have room for this many bytes.
 const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The number of the next connection.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// How the answer of a server reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,10 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Whether the result carries a `resultType`.
     pub has_result_type: bool,
+    /// Whether it is no result yet: the server asks the client something first.
+    pub is_input_required: bool,
+    /// The id of the task that it gives in place of a result.
+    pub task: Option<String>,
 }
 
 /// How a request ended that got no answer of the server's own.
@@ -98,6 +109,8 @@ struct Table {
     waiting: HashMap<u64, Waiter>,
     tokens: HashMap<Box<str>, u64>,
     ending: Option<Arc<Ending>>,
+    /// Questions that no request under way can carry to the client; the next one takes them along.
+    held: VecDeque<Question>,
 }
 
 /// One frame on its way to a server.
@@ -124,12 +137,18 @@ struct Greeted {
 /// A live connection to a server.
 pub struct Connection {
     server: Arc<str>,
+    /// Tells connections apart.
+    number: u64,
     table: Mutex<Table>,
     out: ByteQueue<Outbound>,
     next_id: AtomicU64,
     greeting: OnceLock<Greeted>,
     relay: Arc<dyn Relay>,
     ended: watch::Sender<bool>,
+    /// The server's requests that have no answer yet.
+    questions: AtomicUsize,
+    /// The bridge's own `subscriptions/listen` whose notifications count; 0 is none.
+    listening: watch::Sender<u64>,
     /// Lines on the server's output that were no messages.
     garbage: AtomicU64,
     /// Answers that came after their request had ended.
@@ -148,12 +167,15 @@ impl Connection {
     pub fn new(server: Arc<str>, relay: Arc<dyn Relay>) -> Arc<Self> {
         Arc::new(Self {
             server,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             table: Mutex::default(),
             out: ByteQueue::new(OUT_BYTES_MAX),
             next_id: AtomicU64::new(FIRST_ID),
             greeting: OnceLock::new(),
             relay,
             ended: watch::Sender::new(false),
+            questions: AtomicUsize::new(0),
+            listening: watch::Sender::new(0),
             garbage: AtomicU64::new(0),
             late: AtomicU64::new(0),
         })
@@ -186,11 +208,37 @@ impl Connection {
     /// # Errors
     /// When the connection has ended; the request was not written.
     pub fn ask_list(self: &Arc<Self>, method: &str, cursor: Option<&RawValue>) -> Result<InFlight, Lost> {
-        let cursor = cursor.map(|cursor| format!(r#""cursor":{cursor}"#));
-        let meta = self.greeting.get().and_then(|greeted| greeted.own_meta.as_ref());
-        let meta = meta.map(|meta| format!(r#""_meta":{{{meta}}}"#));
-        let members: Vec<String> = cursor.into_iter().chain(meta).collect();
-        self.ask_own(method, &format!("{{{}}}", members.join(",")))
+        let cursor = cursor.map(|cursor| format!(r#""cursor":{cursor}"#)).unwrap_or_default();
+        self.ask_own(method, &self.own_params(&cursor))
+    }
+
+    /// The params of a request of the bridge's own: these members, and what a modern server wants to know.
+    #[must_use]
+    pub fn own_params(&self, members: &str) -> String {
+        let meta = match self.own_meta() {
+            "" => String::new(),
+            meta => format!(r#""_meta":{{{meta}}}"#),
+        };
+        let comma = if members.is_empty() || meta.is_empty() { "" } else { "," };
+        format!("{{{members}{comma}{meta}}}")
+    }
+
+    /// The members of `_meta` that a modern server wants to see; empty for an older one.
+    #[must_use]
+    pub fn own_meta(&self) -> &str {
+        self.greeting.get().and_then(|greeted| greeted.own_meta.as_deref()).unwrap_or_default()
+    }
+
+    /// Waits until the server has acknowledged the bridge's own `subscriptions/listen` with this id.
+    pub async fn listening(&self, id: u64) {
+        // The sender is ours.
+        let _ = self.listening.subscribe().wait_for(|listening| *listening == id).await;
+    }
+
+    /// Its number, which no other connection of this process has.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Sends a line of the bridge's own, without waiting.
@@ -199,6 +247,16 @@ impl Connection {
     /// The line's frame, when the connection has ended.
     pub fn say(&self, line: Vec<u8>) -> Result<(), Frame> {
         self.out.push(Outbound { frame: Frame::own(line), request: None }).map_err(|outbound| outbound.frame)
+    }
+
+    /// Sends what is no request: an answer or a notification of the client. A connection that has ended
+    /// needs none.
+    pub fn say_frame(&self, frame: Frame) {
+        let _ = self.out.push(Outbound { frame, request: None });
+    }
+
+    pub(super) fn question_closed(&self) {
+        self.questions.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts a client's request on its way. Dropping what comes back takes the request back: the server
@@ -235,7 +293,9 @@ impl Connection {
         let frame = frame(&id.to_string());
         let (reply, answer) = oneshot::channel();
         let token = token.map(Box::<str>::from);
-        {
+        let carries = hears.as_ref().is_some_and(|hears| hears.carries() == Carries::AtOnce);
+        let asker = hears.clone().filter(|_| carries);
+        let held = {
             let mut table = self.lock();
             if let Some(ending) = &table.ending {
                 return Err(Lost::Ended { written: false, ending: Arc::clone(ending) });
@@ -244,9 +304,13 @@ impl Connection {
                 table.tokens.insert(token.clone(), id);
             }
             table.waiting.insert(id, Waiter { reply, written: false, token, hears });
-        }
+            asker.map(|asker| (asker, std::mem::take(&mut table.held)))
+        };
         // A closed queue means that the ending is being told to all who wait; this one hears it too.
         let _ = self.out.push(Outbound { frame, request: Some(id) });
+        if let Some((asker, held)) = held {
+            held.into_iter().for_each(|question| asker.asked(question));
+        }
         Ok(InFlight { connection: Arc::clone(self), id, answer })
     }
 
@@ -258,7 +322,7 @@ impl Connection {
 
     /// Ends the connection: everyone who waits hears how the server ended.
     pub fn end(&self, ending: Arc<Ending>) {
-        let waiting = {
+        let (waiting, held) = {
             let mut table = self.lock();
             if table.ending.is_some() {
                 return;
@@ -267,9 +331,11 @@ impl Connection {
             table.tokens.clear();
             // Before anybody hears of it: who asks again must not get this connection a second time.
             self.ended.send_replace(true);
-            std::mem::take(&mut table.waiting)
+            (std::mem::take(&mut table.waiting), std::mem::take(&mut table.held))
         };
         self.out.close();
+        drop(held);
+        self.relay.ended(self);
         for waiter in waiting.into_values() {
             // Whoever waited may have given up in this very moment.
             let _ =
@@ -296,93 +362,6 @@ impl Connection {
         }
     }
 
-    /// Hears one line of the server.
-    pub fn hear(&self, line: Bytes) -> Heard {
-        let Ok(envelope) = Envelope::parse(&line) else {
-            self.garbage.fetch_add(1, Ordering::Relaxed);
-            return Heard::Garbage(line);
-        };
-        match envelope.kind() {
-            Kind::Response => {
-                let id = envelope.id.map(RawValue::get).and_then(|id| id.parse::<u64>().ok());
-                match id {
-                    Some(id) if id >= FIRST_ID => self.hear_answer(id, &line, &envelope),
-                    _ => {
-                        self.late.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            }
-            // A server that asks and does not read gets no answers that could only pile up.
-            Kind::Request if !self.out.has_room() => {
-                self.garbage.fetch_add(1, Ordering::Relaxed);
-            }
-            Kind::Request => self.hear_request(&envelope),
-            Kind::Notification => self.hear_notification(&line, &envelope),
-            Kind::Stray => {
-                self.garbage.fetch_add(1, Ordering::Relaxed);
-                return Heard::Garbage(line);
-            }
-        }
-        Heard::Message
-    }
-
-    /// Hears that a line was over the limit, of which only head and tail are left.
-    pub fn hear_too_long(&self, head: &[u8], tail: &[u8], bytes: usize) {
-        let in_head = crate::wire::id_in_head(head).and_then(|id| id.parse::<u64>().ok());
-        let Some(id) = in_head.or_else(|| id_in_tail(tail)) else {
-            self.garbage.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        if let Some(waiter) = self.forget(id) {
-            let _ = waiter.reply.send(Err(Lost::TooLarge { bytes }));
-        }
-    }
-
-    fn hear_answer(&self, id: u64, line: &Bytes, envelope: &Envelope<'_>) {
-        let (Some(waiter), Some(span)) =
-            (self.forget(id), envelope.id.and_then(|raw| span_of(line, raw.get())))
-        else {
-            self.late.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(server = %self.server, "late answer dropped");
-            return;
-        };
-        let verdict = match &envelope.result {
-            None => Verdict::RpcError,
-            Some(result) if result.is_error => Verdict::ToolError,
-            Some(_) => Verdict::Ok,
-        };
-        let has_result_type = envelope.result.as_ref().is_some_and(|result| result.has_result_type);
-        let _ = waiter.reply.send(Ok(Answer { line: line.clone(), id: span, verdict, has_result_type }));
-    }
-
-    fn hear_notification(&self, line: &Bytes, envelope: &Envelope<'_>) {
-        match envelope.method.as_deref() {
-            Some("notifications/progress") => {
-                let hears = crate::wire::progress_token(envelope.params).and_then(|token| {
-                    let table = self.lock();
-                    let id = table.tokens.get(token)?;
-                    table.waiting.get(id)?.hears.clone()
-                });
-                // Progress that follows its response is dropped.
-                if let Some(hears) = hears {
-                    hears.progress(Frame::whole(line));
-                }
-            }
-            Some(method) => self.relay.notification(&self.server, method, line, envelope.params),
-            None => {}
-        }
-    }
-
-    fn hear_request(&self, envelope: &Envelope<'_>) {
-        let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
-        let answer = match method {
-            "ping" => r#""result":{}"#,
-            _ => r#""error":{"code":-32601,"message":"this client has no such method"}"#,
-        };
-        // A connection that has ended needs no answer.
-        let _ = self.say(format!(r#"{{"jsonrpc":"2.0","id":{id},{answer}}}"#).into_bytes());
-    }
-
     fn forget(&self, id: u64) -> Option<Waiter> {
         let mut table = self.lock();
         let waiter = table.waiting.remove(&id)?;
@@ -397,21 +376,4 @@ impl Connection {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a line turned out to be.
-#[derive(Debug)]
-pub enum Heard {
-    /// A message, which was dealt with.
-    Message,
-    /// No message.
-    Garbage(Bytes),
-}
-
-/// The id at the end of a line that was too long to keep: some servers write it last.
-fn id_in_tail(tail: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(tail);
-    let (_, after) = text.rsplit_once("\"id\":")?;
-    let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok().filter(|id| *id >= FIRST_ID)
 }

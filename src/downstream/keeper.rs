@@ -4,6 +4,7 @@
 
 mod hearing;
 mod lists;
+mod wishes;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -20,8 +21,10 @@ use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::handshake::greet;
-use crate::downstream::keeper::hearing::{KeeperRelay, read_in};
+use crate::downstream::interest::Interest;
+use crate::downstream::keeper::hearing::{for_keeper, read_in};
 use crate::downstream::keeper::lists::{Asked, Relists};
+use crate::downstream::keeper::wishes::Wishes;
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
@@ -54,6 +57,8 @@ pub struct Surroundings {
     pub log_bytes_max: u64,
     /// The longest line it may write, in bytes.
     pub line_bytes_max: usize,
+    /// What the client wants to hear of it.
+    pub interest: Arc<Interest>,
     /// When it may be started again.
     pub limits: Limits,
 }
@@ -77,6 +82,7 @@ struct Running {
     drain: JoinHandle<()>,
     tail: Tail,
     relists: Arc<Relists>,
+    wishes: Wishes,
     started: Instant,
 }
 
@@ -170,8 +176,7 @@ impl Keeper {
         let launch = self.launch()?;
         let (process, Pipes { stdin, stdout, stderr }) = process::start(&launch)?;
         let relists = Arc::new(Relists::default());
-        let relay =
-            Arc::new(KeeperRelay { to: Arc::clone(&self.around.relay), relists: Arc::clone(&relists) });
+        let relay = for_keeper(Arc::clone(&self.around.relay), Arc::clone(&relists));
         let connection = Owned(Connection::new(self.server.name.shared(), relay));
         let tail = Tail::default();
         let log = CappedLog::new(self.around.log_file.clone(), self.around.log_bytes_max);
@@ -201,7 +206,9 @@ impl Keeper {
                 }
             })
         };
-        Ok(Running { process, connection, reader, writer, drain, tail, relists, started: Instant::now() })
+        let wishes = Wishes::new(Arc::clone(&self.around.interest));
+        let started = Instant::now();
+        Ok(Running { process, connection, reader, writer, drain, tail, relists, wishes, started })
     }
 
     /// Resolves every reference, as late as can be; the values are nowhere kept.
@@ -223,12 +230,14 @@ impl Keeper {
 
     /// Handshake and first list, as long as the process lives and the start timeout allows.
     async fn make_ready(&self, running: &mut Running) -> Result<(), (Cause, String, Option<ExitStatus>)> {
-        let Running { process, connection, reader, relists, .. } = running;
+        let Running { process, connection, reader, relists, wishes, .. } = running;
         let asked = Asked { server: &self.server, around: &self.around, connection };
         let greeted = async {
             let face = self.around.face.borrow().clone();
             let greeting = greet(connection, &face).await;
             let greeting: Greeting = greeting.map_err(|what| (Cause::ProtocolGarbage, what.to_string()))?;
+            // Before the lists are asked for, so that no change of them is missed.
+            wishes.tell(connection).await;
             asked.list_all(greeting, relists).await;
             Ok::<_, (Cause, String)>(())
         };
@@ -261,10 +270,11 @@ impl Keeper {
 
     /// Stays with a ready server until it ends.
     async fn attend(&mut self, running: &mut Running) -> Left {
-        let Running { process, connection, reader, writer, relists, .. } = running;
+        let Running { process, connection, reader, writer, relists, wishes, .. } = running;
         // Beside the watch over the process: a server may die while it is asked for a list.
         let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
-        tokio::pin!(relisting);
+        let wishing = wishes.keep(connection);
+        tokio::pin!(relisting, wishing);
         loop {
             tokio::select! {
                 status = process.wait() => {
@@ -286,6 +296,7 @@ impl Keeper {
                     return Left::Ended(Cause::Crashed, what.to_owned(), status);
                 }
                 () = &mut relisting => {}
+                () = &mut wishing => {}
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready.
                     Order::Wake => {}

@@ -26,8 +26,9 @@ use crate::recovery;
 use crate::router::Router;
 use crate::router::offers::{Known, Offers};
 use crate::serve::recorder::Recorder;
-use crate::session::Client;
 use crate::session::outlet::Outlet;
+use crate::session::unasked::Unasked;
+use crate::session::{Around, Client};
 use crate::store::{Durability, Journal, Options};
 
 const DAY_S: u64 = 24 * 60 * 60;
@@ -55,7 +56,7 @@ struct Ground<'a> {
     lines: &'a Handle,
     journal: Journal,
     offers: Arc<Offers>,
-    outlet: Arc<Outlet>,
+    unasked: Arc<Unasked>,
     face: watch::Receiver<Face>,
     stop: watch::Receiver<bool>,
 }
@@ -80,6 +81,7 @@ impl House {
         });
         let (stop, stopped) = watch::channel(false);
         let outlet = Arc::new(Outlet::default());
+        let unasked = Unasked::new(Arc::clone(&outlet));
         let (face, seen) = watch::channel(Face::default());
         let ground = Ground {
             paths,
@@ -88,7 +90,7 @@ impl House {
             lines,
             journal,
             offers,
-            outlet,
+            unasked: Arc::clone(&unasked),
             face: seen,
             stop: stopped,
         };
@@ -97,9 +99,17 @@ impl House {
         let servers = links.len();
         let (own, own_keeper) = ground.keep_own(&links, loaded, started, selftest);
         keepers.push(own_keeper);
-        let Ground { journal, offers, outlet, .. } = ground;
+        let Ground { journal, offers, .. } = ground;
         let router = Arc::new(Router::new(links, own, offers, settings.first_list_wait));
-        let client = Client::new(router, journal.clone(), Arc::clone(&outlet), face, instructions);
+        let around = Around {
+            router,
+            journal: journal.clone(),
+            outlet: Arc::clone(&outlet),
+            unasked,
+            face,
+            question_expiry: settings.question_expiry,
+        };
+        let client = Client::new(around, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;
         Self { journal, client, outlet, in_line_bytes_max, stop, keepers, servers }
     }
@@ -131,8 +141,9 @@ impl Ground<'_> {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
                 lines: self.lines.clone(),
-                relay: self.outlet.clone(),
+                relay: self.unasked.clone(),
                 face: self.face.clone(),
+                interest: Arc::clone(&link.interest),
                 watcher: recorder.clone(),
                 log_file: self.paths.server_log(&server.name),
                 log_bytes_max: self.settings.stderr_log_max_bytes,
@@ -165,9 +176,9 @@ impl Ground<'_> {
         });
         let (link, status, _never) = link(ServerName::own(), CALL_TIMEOUT, CALL_TIMEOUT);
         let builtin = Builtin::new(sources, selftest);
-        let (outlet, stop) = (self.outlet.clone(), self.stop.clone());
+        let (unasked, stop) = (self.unasked.clone(), self.stop.clone());
         let kept =
-            self.work.spawn(guard::log_panic("own tools", "bridge", builtin.keep(status, outlet, stop)));
+            self.work.spawn(guard::log_panic("own tools", "bridge", builtin.keep(status, unasked, stop)));
         (Arc::new(link), kept)
     }
 }

@@ -1,363 +1,306 @@
-//! One `tools/call`: from its line to its one row and its one answer.
+//! One request from its line to its one answer, and to its one row when it calls a tool.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
 use crate::downstream::connection::{Answer, Verdict};
-use crate::downstream::relay::Hears;
-use crate::guard::{self, CalledOff, Guarded};
+use crate::downstream::question::Question;
+use crate::era::Era;
+use crate::guard::{self, Guarded};
 use crate::outcome::{Cause, Outcome};
 use crate::router::{Call, Fault, Routed};
-use crate::session::pending::Place;
-use crate::session::reply::{Failure, Rpc, code};
+use crate::session::exchange::{Exchange, Turn, is_able};
+use crate::session::parked::Parked;
+use crate::session::reply::{self, Rpc, code};
+use crate::session::request::{ComesBack, Request, Thing, reads};
 use crate::session::settle::Settled;
-use crate::session::{Client, Era};
+use crate::session::teller::{End, Teller};
+use crate::session::{Client, Rules};
 use crate::store::ids::CallId;
 use crate::store::rows::{CallBegun, CallFinished};
 use crate::store::stamp;
-use crate::wire::{CallParams, Cut, Envelope, Frame, Meta, Span, legacy_meta, object, span_of, splice};
+use crate::wire::Frame;
 
 /// So much of an id and of a name that nobody offers goes into the record, in characters: a client may
 /// write megabytes, and totals are kept for ever.
 const KEPT_CHARS_MAX: usize = 256;
 
-/// A `tools/call` that was read and not yet routed.
-pub struct Request {
-    pub(super) call: Call,
-    pub(super) era: Era,
-    pub(super) place: Place,
-    pub(super) call_off: oneshot::Receiver<CalledOff>,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
-}
-
-/// How a call ended, and what is said about it.
-struct End {
-    outcome: Outcome,
-    cause: Option<Cause>,
-    frame: Option<Frame>,
-}
-
-impl Request {
-    /// Reads what the bridge needs of a `tools/call`.
-    ///
-    /// # Errors
-    /// When it has no name, or one that is no string.
-    pub(super) fn read(
-        line: &Bytes,
-        envelope: &Envelope<'_>,
-        meta: &Meta<'_>,
-        hears: Arc<dyn Hears>,
-    ) -> Result<Call, Rpc> {
-        let missing = || Rpc::bad_params("tools/call needs params with the tool's name as a string");
-        let params = envelope.params.and_then(CallParams::parse).ok_or_else(missing)?;
-        let name = params.name.ok_or_else(missing)?;
-        let shown: String = serde_json::from_str(name.get()).map_err(|_| missing())?;
-        let span = |raw: &RawValue| span_of(line, raw.get()).unwrap_or_default();
-        // Every server's session is opened by `initialize`.
-        let modern = params.meta.filter(|_| meta.protocol_version.is_some());
-        Ok(Call {
-            line: line.clone(),
-            id: envelope.id.map(span).unwrap_or_default(),
-            name: span(name),
-            meta: modern.and_then(|meta| Some((span(meta), legacy_meta(meta)?))),
-            shown,
-            token: meta.progress_token.map(|token| token.get().into()),
-            hears,
-        })
-    }
-}
-
-/// Runs a call to its end, whatever that is.
+/// Runs a request to its end, whatever that is. Only a call of a tool has a row.
 pub async fn run(client: Arc<Client>, request: Request) {
-    let Request { call, era, place, call_off, permit } = request;
-    let started = Instant::now();
-    let started_at_ms = stamp::now_ms();
-    let id = client.call_ids.next(started_at_ms);
-    let begun = |routed: Option<&Routed>| CallBegun {
-        call: id,
-        session: era.session,
-        request_id: kept(place.id()).to_owned(),
-        server: routed.and_then(|routed| routed.server.as_ref()).map(|server| server.shared()),
-        tool: routed.map_or_else(|| kept(&call.shown).into(), |routed| Arc::clone(&routed.tool)),
-        started_at_ms,
-        request_bytes: call.line.len() as u64,
+    let Request { call, method, thing, rules, capabilities, comes_back, place, permit } = request;
+    let mut row = (*method == *"tools/call").then(|| Row::new(&client, rules, place.id(), &call));
+    let begun = match comes_back {
+        Some(back) => client.comes_back(&call, back, place.asking()),
+        None => client.find(&method, &thing).await.map(|places| {
+            let mut places = places.into_iter();
+            let first = places.next().map(|routed| {
+                let mut exchange = Exchange::new(routed, call.clone(), Arc::clone(place.asking()));
+                exchange.reads = reads(&method);
+                // It comes when the task is over, whenever that is.
+                exchange.limit = exchange.limit.filter(|_| *method != *"tasks/result");
+                exchange
+            });
+            first.map(|exchange| Begun::Way(Box::new(Way::new(exchange, places, capabilities))))
+        }),
     };
-    let (row, end) = match client.router.route(&call.shown).await {
-        None => (begun(None), unknown_tool(&call, &place)),
-        Some(routed) => {
-            let row = begun(Some(&routed));
-            let teller = Teller {
-                routed: &routed,
-                call: &call,
-                id: place.id(),
-                number: id.to_string(),
-                modern: era.modern,
-            };
-            let guarded = {
-                let work = guard::run(|| client.router.forward(&routed, &call), call_off);
-                tokio::pin!(work);
-                tokio::select! {
-                    biased;
-                    guarded = &mut work => guarded,
-                    // A quicker call is written once, whole.
-                    () = client.router.pulse.passed() => {
-                        client.journal.begin(row.clone());
-                        work.await
+    let end = match begun {
+        Err(rpc) => End::rejected(&rpc, place.id()),
+        Ok(None) => End::rejected(&Rpc::new(code::INTERNAL, "unavailable", "no way leads there"), place.id()),
+        Ok(Some(Begun::StillAsked(parked))) => client.asks_along(parked, place.id()),
+        Ok(Some(Begun::Way(mut way))) => {
+            if let Some(row) = &mut row {
+                row.route(&way.exchange.routed);
+            }
+            let called_off = place.asking().called_off();
+            let guarded = match &row {
+                None => guard::run(|| way.go(&client), called_off).await,
+                Some(row) => {
+                    let work = guard::run(|| way.go(&client), called_off);
+                    tokio::pin!(work);
+                    tokio::select! {
+                        biased;
+                        guarded = &mut work => guarded,
+                        // A quicker call is written once, whole.
+                        () = client.router.pulse.passed() => {
+                            client.journal.begin(row.begun.clone());
+                            work.await
+                        }
                     }
                 }
             };
-            (row, teller.end(guarded))
+            let number = row.as_ref().map(|row| row.begun.call);
+            let telling = Telling { method: &method, thing: &thing, id: place.id(), number };
+            client.end(guarded, *way, &telling, rules.era)
         }
     };
-    let row = CallFinished {
-        begun: row,
-        duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        outcome: end.outcome,
-        error_kind: end.cause.map(Cause::word),
-        response_bytes: end.frame.as_ref().map_or(0, Frame::len) as u64,
-    };
-    client.settling.settle(Settled { row, frame: end.frame, permit });
-}
-
-fn unknown_tool(call: &Call, place: &Place) -> End {
-    let message = format!("no server offers a tool {:?}; tools/list shows what there is", call.shown);
-    let rpc = Rpc::new(code::INVALID_PARAMS, Cause::UnknownTool.word(), message);
-    End { outcome: Outcome::Rejected, cause: Some(Cause::UnknownTool), frame: Some(rpc.frame(place.id())) }
-}
-
-/// What the record keeps of a client's own words.
-fn kept(words: &str) -> &str {
-    let end = words.char_indices().nth(KEPT_CHARS_MAX).map(|(end, _)| end);
-    end.and_then(|end| words.get(..end)).unwrap_or(words)
+    match row {
+        Some(row) => {
+            let row = row.finished(&end);
+            client.settling.settle(Settled { row, frame: end.frame, permit });
+        }
+        None => {
+            if let Some(frame) = end.frame {
+                client.outlet.answer(frame, permit);
+            }
+        }
+    }
+    // Only now: who waits for the last request waits for its answer.
+    drop(place);
 }
 
 /// The row of a call that could not even be read.
 pub(super) fn rejected(
-    era: Era,
+    client: &Client,
+    rules: Rules,
     request_id: &str,
-    call: CallId,
     bytes: usize,
-    answer: &Frame,
-) -> CallFinished {
+    answer: Frame,
+) -> Settled {
     let begun = CallBegun {
-        call,
-        session: era.session,
+        call: client.call_ids.next(stamp::now_ms()),
+        session: rules.session,
         request_id: kept(request_id).to_owned(),
         server: None,
         tool: "".into(),
         started_at_ms: stamp::now_ms(),
         request_bytes: bytes as u64,
     };
-    let error_kind = Some(Cause::BadParams.word());
-    let response_bytes = answer.len() as u64;
-    CallFinished { begun, duration_us: 0, outcome: Outcome::Rejected, error_kind, response_bytes }
-}
-
-/// Puts the end of a routed call into words.
-struct Teller<'a> {
-    routed: &'a Routed,
-    call: &'a Call,
-    /// The client's id, in JSON.
-    id: &'a str,
-    /// The call's id in the record.
-    number: String,
-    modern: bool,
-}
-
-impl Teller<'_> {
-    fn end(&self, guarded: Guarded<Result<Answer, Fault>>) -> End {
-        match guarded {
-            Guarded::Done(Ok(answer)) => self.answer(&answer),
-            Guarded::Done(Err(fault)) => self.fault(&fault),
-            Guarded::Panicked(text) => {
-                tracing::error!(call = self.number, tool = %self.routed.tool, text, "call panicked");
-                self.panicked()
-            }
-            Guarded::CalledOff(CalledOff::ByClient) => {
-                End { outcome: Outcome::Cancelled, cause: None, frame: None }
-            }
-            Guarded::CalledOff(CalledOff::ByStop) => {
-                let text = "The bridge was stopped while the call ran; whether it took effect is not known.";
-                self.failure(Outcome::OutcomeUnknown, Some(Cause::BridgeStopped), text.to_owned())
-            }
-        }
-    }
-
-    fn answer(&self, answer: &Answer) -> End {
-        let outcome = match answer.verdict {
-            Verdict::Ok => Outcome::Ok,
-            Verdict::ToolError => Outcome::ToolError,
-            Verdict::RpcError if self.routed.server.is_none() && says_panic(&answer.line) => {
-                return self.panicked();
-            }
-            Verdict::RpcError => Outcome::RpcError,
-        };
-        let mut cuts = vec![Cut { span: answer.id.clone(), text: self.id.as_bytes() }];
-        if self.modern && answer.verdict != Verdict::RpcError && !answer.has_result_type {
-            cuts.extend(result_type(&answer.line));
-        }
-        End { outcome, cause: None, frame: Some(splice(&answer.line, &cuts)) }
-    }
-
-    fn fault(&self, fault: &Fault) -> End {
-        let server = self.server();
-        match fault {
-            Fault::NotReady(not_ready) => {
-                let again = match not_ready.retry_after {
-                    Some(after) => format!("Try again in {} s.", after.as_secs() + 1),
-                    None => "Try again later.".to_owned(),
-                };
-                let ending = &not_ready.ending;
-                let text = format!(
-                    "The server {server:?} is not available: it {ending}. The call was not sent. {again}"
-                );
-                self.end_with(Failure {
-                    retryable: true,
-                    retry_after: not_ready.retry_after,
-                    ending: Some(ending),
-                    ..self.told(Outcome::Unavailable, Some(ending.cause), text)
-                })
-            }
-            Fault::Ended(ending) => {
-                let text = format!(
-                    "The server {server:?} {ending} while the call ran; whether the call took effect is not known. \
-                     The server is started again when it is called."
-                );
-                let outcome = Outcome::OutcomeUnknown;
-                self.end_with(Failure {
-                    ending: Some(ending),
-                    ..self.told(outcome, Some(ending.cause), text)
-                })
-            }
-            Fault::TooLarge { bytes } => {
-                let text = format!(
-                    "The answer of {server:?} has {bytes} bytes, more than a line may have. Ask for less at once."
-                );
-                self.failure(Outcome::TooLarge, None, text)
-            }
-            Fault::TimedOut { after } => {
-                let text = format!(
-                    "The server {server:?} did not answer within {} s, and was told to cancel the call; whether it \
-                     took effect is not known.",
-                    after.as_secs_f64()
-                );
-                self.failure(Outcome::Timeout, Some(Cause::Hung), text)
-            }
-            Fault::UnknownTool => {
-                let message = format!("the server {server:?} has no tool {:?}", self.routed.tool);
-                let rpc = Rpc::new(code::INVALID_PARAMS, Cause::UnknownTool.word(), message);
-                End {
-                    outcome: Outcome::Rejected,
-                    cause: Some(Cause::UnknownTool),
-                    frame: Some(rpc.frame(self.id)),
-                }
-            }
-        }
-    }
-
-    fn panicked(&self) -> End {
-        let text = format!(
-            "The tool {:?} failed inside the bridge; the log has it under call {}.",
-            self.call.shown, self.number
-        );
-        self.failure(Outcome::Panic, None, text)
-    }
-
-    fn failure(&self, outcome: Outcome, cause: Option<Cause>, text: String) -> End {
-        self.end_with(self.told(outcome, cause, text))
-    }
-
-    fn told(&self, outcome: Outcome, cause: Option<Cause>, text: String) -> Failure<'_> {
-        Failure {
-            outcome,
-            cause,
-            text,
-            server: self.routed.server.as_ref().map(|server| server.as_str()),
-            tool: &self.routed.tool,
-            call: self.number.clone(),
-            retryable: false,
-            retry_after: None,
-            ending: None,
-        }
-    }
-
-    fn end_with(&self, failure: Failure<'_>) -> End {
-        let frame = Some(failure.frame(self.id, self.modern));
-        End { outcome: failure.outcome, cause: failure.cause, frame }
-    }
-
-    fn server(&self) -> &str {
-        self.routed.server.as_ref().map_or("bridge", |server| server.as_str())
-    }
-}
-
-/// What makes the result of an older server one that a modern client takes: revision 2026-07-28 asks
-/// for `resultType` in every result.
-fn result_type(line: &[u8]) -> Option<Cut<'static>> {
-    #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow)]
-        result: &'a RawValue,
-    }
-    let response: Response<'_> = serde_json::from_slice(line).ok()?;
-    let Span { start, .. } = span_of(line, response.result.get())?;
-    let inner = response.result.get().strip_prefix('{')?;
-    let text: &[u8] = match inner.trim_start().starts_with('}') {
-        true => br#""resultType":"complete""#,
-        false => br#""resultType":"complete","#,
+    let row = CallFinished {
+        begun,
+        duration_us: 0,
+        outcome: Outcome::Rejected,
+        error_kind: Some(Cause::BadParams.word()),
+        response_bytes: answer.len() as u64,
     };
-    Some(Cut { span: start + 1..start + 1, text })
+    Settled { row, frame: Some(answer), permit: None }
 }
 
-/// Whether one of the bridge's own tools says that it panicked.
-fn says_panic(line: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow)]
-        kind: std::borrow::Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    struct Error<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
-    let error = Envelope::parse(line).ok().and_then(|envelope| object::<Error<'_>>(envelope.error?));
-    let data = error.and_then(|error| object::<Data<'_>>(error.data));
-    data.is_some_and(|data| data.kind == Outcome::Panic.word())
+/// How a request begins.
+enum Begun {
+    /// It goes to its server.
+    Way(Box<Way>),
+    /// The client did not answer all that it was asked.
+    StillAsked(Box<Parked>),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A request on its way.
+struct Way {
+    exchange: Exchange,
+    /// Where else it can go, when nobody could tell who has what it names.
+    elsewhere: std::vec::IntoIter<Routed>,
+    /// The first no, which is the answer when everybody says no.
+    first_no: Option<Answer>,
+    /// What the client can answer in its course.
+    capabilities: Box<str>,
+}
 
-    #[track_caller]
-    fn check_result_type(line: &str, expected: &str) {
-        let line = Bytes::copy_from_slice(line.as_bytes());
-        let cuts: Vec<Cut<'_>> = result_type(&line).into_iter().collect();
-        assert_eq!(
-            String::from_utf8(splice(&line, &cuts).pieces().concat()).unwrap(),
-            format!("{expected}\n")
+/// Where a request came to.
+enum Came {
+    /// To its server's answer.
+    Answer(Answer),
+    /// To a question that its client has to answer first.
+    Asked(VecDeque<Question>),
+}
+
+impl Way {
+    fn new(exchange: Exchange, elsewhere: std::vec::IntoIter<Routed>, capabilities: Box<str>) -> Self {
+        Self { exchange, elsewhere, first_no: None, capabilities }
+    }
+
+    async fn go(&mut self, client: &Client) -> Result<Came, Fault> {
+        loop {
+            let no = match self.exchange.turn(client).await {
+                Turn::Answer(answer) if answer.verdict == Verdict::RpcError => Ok(answer),
+                Turn::Answer(answer) => return Ok(Came::Answer(answer)),
+                Turn::Asked(questions) => {
+                    for needs in questions.iter().filter_map(Question::needs) {
+                        is_able(&self.capabilities, needs)?;
+                    }
+                    return Ok(Came::Asked(questions));
+                }
+                Turn::Fault(fault) => Err(fault),
+            };
+            match (self.elsewhere.next(), no) {
+                (Some(next), no) => {
+                    self.first_no = self.first_no.take().or(no.ok());
+                    self.exchange.turn_to(next);
+                }
+                (None, no) => return self.first_no.take().map_or(no, Ok).map(Came::Answer),
+            }
+        }
+    }
+}
+
+/// What is told of a request, whatever becomes of it.
+struct Telling<'a> {
+    method: &'a str,
+    thing: &'a Thing,
+    id: &'a str,
+    number: Option<CallId>,
+}
+
+impl Client {
+    /// A client comes back with its answers.
+    fn comes_back(
+        &self,
+        call: &Call,
+        back: ComesBack,
+        asking: &Arc<crate::session::pending::Asking>,
+    ) -> Result<Option<Begun>, Rpc> {
+        let parked = self.parking.take(&back.state);
+        let Some(mut parked) = parked.filter(|parked| parked.exchange.call.shown == call.shown) else {
+            let message =
+                "what this request answers is not asked any more: send it again without requestState";
+            return Err(Rpc::new(code::INVALID_PARAMS, Cause::Expired.word(), message));
+        };
+        let all = parked.answer(back.responses.as_deref());
+        parked.exchange.asking.follow(asking, call.token.clone());
+        if !all {
+            return Ok(Some(Begun::StillAsked(Box::new(parked))));
+        }
+        let Parked { exchange, capabilities, .. } = parked;
+        Ok(Some(Begun::Way(Box::new(Way::new(exchange, Vec::new().into_iter(), capabilities)))))
+    }
+
+    /// The end of a request that was under way.
+    fn end(&self, guarded: Guarded<Result<Came, Fault>>, way: Way, telling: &Telling<'_>, era: Era) -> End {
+        let guarded = match guarded {
+            Guarded::Done(Ok(Came::Asked(questions))) => {
+                let parked = Parked::new(way.exchange, questions, way.capabilities);
+                return self.asks_along(Box::new(parked), telling.id);
+            }
+            Guarded::Done(Ok(Came::Answer(answer))) => {
+                self.arrived(&way.exchange.routed, &answer, telling);
+                Guarded::Done(Ok(answer))
+            }
+            Guarded::Done(Err(fault)) => Guarded::Done(Err(fault)),
+            Guarded::Panicked(text) => Guarded::Panicked(text),
+            Guarded::CalledOff(why) => Guarded::CalledOff(why),
+        };
+        let teller = Teller {
+            routed: &way.exchange.routed,
+            shown: match way.exchange.call.shown.as_str() {
+                "" => telling.method,
+                shown => shown,
+            },
+            id: telling.id,
+            number: telling.number,
+            era,
+            cacheable: telling.method == "resources/read",
+            connection: way.exchange.connection.as_deref(),
+        };
+        teller.end(guarded)
+    }
+
+    /// Gives the server's questions to the client in place of an answer.
+    fn asks_along(&self, parked: Box<Parked>, id: &str) -> End {
+        let requests = parked.requests();
+        let state = self.parking.park(*parked);
+        let result = format!(
+            r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":"{state}"}}"#
         );
+        End { outcome: Outcome::Ok, cause: None, frame: Some(reply::result(id, &result)) }
     }
 
-    #[test]
-    fn a_result_for_a_modern_client_carries_its_type() {
-        check_result_type(
-            r#"{"id":1,"result": {"content":[]}}"#,
-            r#"{"id":1,"result": {"resultType":"complete","content":[]}}"#,
-        );
-        check_result_type(r#"{"result":{ },"id":1}"#, r#"{"result":{"resultType":"complete" },"id":1}"#);
-        check_result_type(r#"{"result":[],"id":1}"#, r#"{"result":[],"id":1}"#);
+    /// Remembers what an answer tells of its server.
+    fn arrived(&self, routed: &Routed, answer: &Answer, telling: &Telling<'_>) {
+        if let (Thing::Resource(uri), Verdict::Ok) = (telling.thing, answer.verdict) {
+            // A server that is started anew is told again.
+            routed.link().interest.knows(|wants| match (telling.method, wants.has_resource(uri)) {
+                ("resources/subscribe", false) => wants.resource(&uri.as_str().into()),
+                ("resources/unsubscribe", true) => wants.no_resource(uri),
+                _ => {}
+            });
+        }
+        if let Some(server) = &routed.server {
+            if let Some(task) = &answer.task {
+                self.whereabouts.gave_task(server, task);
+            }
+            self.whereabouts.look_through(server, &answer.line);
+        }
+    }
+}
+
+/// The row of a call that is under way.
+struct Row {
+    begun: CallBegun,
+    started: Instant,
+}
+
+impl Row {
+    fn new(client: &Client, rules: Rules, request_id: &str, call: &Call) -> Self {
+        let started_at_ms = stamp::now_ms();
+        let begun = CallBegun {
+            call: client.call_ids.next(started_at_ms),
+            session: rules.session,
+            request_id: kept(request_id).to_owned(),
+            server: None,
+            tool: kept(&call.shown).into(),
+            started_at_ms,
+            request_bytes: call.line.len() as u64,
+        };
+        Self { begun, started: Instant::now() }
     }
 
-    #[test]
-    fn only_the_bridges_own_word_is_a_panic() {
-        assert!(says_panic(br#"{"id":1,"error":{"code":-32603,"message":"x","data":{"kind":"panic"}}}"#));
-        assert!(!says_panic(br#"{"id":1,"error":{"code":-32603,"message":"panic"}}"#));
+    fn route(&mut self, routed: &Routed) {
+        self.begun.server = routed.server.as_ref().map(|server| server.shared());
+        self.begun.tool = Arc::clone(&routed.name);
     }
+
+    fn finished(self, end: &End) -> CallFinished {
+        CallFinished {
+            begun: self.begun,
+            duration_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            outcome: end.outcome,
+            error_kind: end.cause.map(Cause::word),
+            response_bytes: end.frame.as_ref().map_or(0, Frame::len) as u64,
+        }
+    }
+}
+
+/// What the record keeps of a client's own words.
+fn kept(words: &str) -> &str {
+    let end = words.char_indices().nth(KEPT_CHARS_MAX).map(|(end, _)| end);
+    end.and_then(|end| words.get(..end)).unwrap_or(words)
 }

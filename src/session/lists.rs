@@ -5,18 +5,14 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::era::Era;
 use crate::guard;
 use crate::list::List;
-use crate::session::modern::{self, Listen};
+use crate::session::modern;
+use crate::session::pending::Extras;
 use crate::session::reply::{self, Rpc, code};
-use crate::session::{Client, Era, Permit, unknown_method};
+use crate::session::{Client, Permit, Rules};
 use crate::wire::{Frame, object};
-
-/// Subscriptions that one client may have open.
-const LISTENS_MAX: usize = 64;
-
-/// The longest id that is kept for as long as a subscription is open, in bytes.
-const LISTEN_ID_BYTES_MAX: usize = 4096;
 
 impl Client {
     /// Tells the client when what is on offer is no longer what it was shown last. One that was never
@@ -29,33 +25,32 @@ impl Client {
                 () = self.listed.notified() => {}
             }
             let now = Arc::clone(&views.borrow_and_update().catalog);
-            if !self.outlet.is_open() && self.lock().listens.is_empty() {
+            if !self.outlet.is_open() && self.unasked.listens.all().is_empty() {
                 // Said again when the client is ready, see `notifications/initialized`.
                 continue;
             }
-            let listens = {
+            {
                 let mut state = self.lock();
                 if state.shown.as_ref().is_none_or(|shown| shown.shows_the_same(List::Tools, &now)) {
                     continue;
                 }
                 state.shown = Some(now);
-                state.listens.clone()
-            };
+            }
             self.outlet.notify(reply::notification("notifications/tools/list_changed"));
-            for listen in listens.iter().filter(|listen| listen.tools) {
+            for listen in self.unasked.listens.all().iter().filter(|listen| listen.tools) {
                 self.outlet.answer(listen.tools_changed(), None);
             }
         }
     }
 
-    pub(super) fn list(self: &Arc<Self>, id: &str, era: Era, params: Option<&RawValue>, permit: Permit) {
-        let (client, (place, call_off)) = (Arc::clone(self), self.pending.enter(id));
+    pub(super) fn list(self: &Arc<Self>, id: &str, rules: Rules, params: Option<&RawValue>, permit: Permit) {
+        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
         let after = match cursor(params) {
             Ok(after) => after,
             Err(rpc) => return self.outlet.answer(rpc.frame(id), permit),
         };
         self.spawn(id, async move {
-            let guarded = guard::run(|| client.router.catalog(), call_off).await;
+            let guarded = guard::run(|| client.router.catalog(), place.asking().called_off()).await;
             let catalog = match guarded {
                 guard::Guarded::Done(catalog) => catalog,
                 // A request that was taken back gets no answer.
@@ -71,7 +66,7 @@ impl Client {
                 }
             };
             let page = catalog.page(List::Tools, after.as_deref());
-            let members = if era.modern { modern::list_members() } else { String::new() };
+            let members = if rules.era == Era::Modern { modern::list_members() } else { String::new() };
             let next =
                 page.next.map(|next| serde_json::json!(next)).map(|next| format!(r#","nextCursor":{next}"#));
             let head = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{members}"tools":"#, place.id());
@@ -81,35 +76,6 @@ impl Client {
             // It may have changed since it was taken.
             client.listed.notify_one();
         });
-    }
-
-    /// Opens a subscription; its acknowledgement takes the request's room.
-    pub(super) fn listen(
-        &self,
-        era: Era,
-        id: &str,
-        params: Option<&RawValue>,
-        permit: &mut Permit,
-    ) -> Result<(), Rpc> {
-        if !era.modern {
-            return Err(unknown_method("subscriptions/listen"));
-        }
-        let listen = Listen::read(id, params)?;
-        if self.lock().listens.len() >= LISTENS_MAX {
-            let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
-            return Err(Rpc::new(code::INVALID_REQUEST, "too_many", message));
-        }
-        if id.len() > LISTEN_ID_BYTES_MAX {
-            let message = format!("the id of a subscription may have {LISTEN_ID_BYTES_MAX} bytes");
-            return Err(Rpc::new(code::INVALID_REQUEST, "too_long", message));
-        }
-        self.outlet.answer(listen.acknowledged(), permit.take());
-        let now = self.router.offers.view().catalog;
-        let mut state = self.lock();
-        state.listens.push(listen);
-        // From now on it wants to hear, also when it was shown nothing yet.
-        state.shown.get_or_insert(now);
-        Ok(())
     }
 }
 

@@ -6,15 +6,13 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::downstream::connection::SUBSCRIPTION_ID;
 use crate::downstream::greeting::Face;
 use crate::era::{Era, MODERN_VERSION};
 use crate::session::legacy::{Implementation, capabilities, server_info};
-use crate::session::reply::{Rpc, code};
+use crate::session::reply::{self, Rpc, code};
 use crate::store::rows::ClientInfo;
-use crate::wire::{Frame, Meta, object};
-
-/// Where a notification names the `subscriptions/listen` that it belongs to.
-pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+use crate::wire::{Frame, Meta, Params, Span, object, span_of};
 
 /// How long a list may be kept by the client, in milliseconds: not at all, `list_changed` tells.
 const TTL_MS: u64 = 0;
@@ -88,6 +86,42 @@ pub fn list_members() -> String {
     format!(r#""resultType":"complete","ttlMs":{TTL_MS},"cacheScope":"private","#)
 }
 
+/// What makes the result of an older server one that a modern client takes: where it stands, and what comes
+/// there. Revision 2026-07-28 asks for `resultType` in every result, for `ttlMs` and `cacheScope` in those
+/// that can be kept, and for the server's name in each.
+#[must_use]
+pub fn result_members(line: &[u8], cacheable: bool, server_info: Option<&str>) -> Vec<(Span, String)> {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow)]
+        result: &'a RawValue,
+    }
+    let Ok(response) = serde_json::from_slice::<Response<'_>>(line) else { return Vec::new() };
+    let Some(peek) = Params::parse(response.result) else { return Vec::new() };
+    let info = server_info.map(|info| format!(r#""io.modelcontextprotocol/serverInfo":{info}"#));
+    let mut members = String::from(r#""resultType":"complete""#);
+    if cacheable {
+        members.push_str(&format!(r#","ttlMs":{TTL_MS},"cacheScope":"private""#));
+    }
+    let mut inserted = Vec::new();
+    match (info, peek.meta) {
+        (Some(info), None) => members.push_str(&format!(r#","_meta":{{{info}}}"#)),
+        (Some(info), Some(meta)) => inserted.extend(inside(line, meta, info)),
+        (None, _) => {}
+    }
+    inserted.extend(inside(line, response.result, members));
+    inserted
+}
+
+/// Members put before those that an object of a line has.
+#[must_use]
+pub fn inside(line: &[u8], object: &RawValue, members: String) -> Option<(Span, String)> {
+    let rest = object.get().strip_prefix('{')?;
+    let start = span_of(line, object.get())?.start + 1;
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    Some((start..start, members + comma))
+}
+
 /// A `subscriptions/listen` that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
@@ -95,6 +129,10 @@ pub struct Listen {
     pub id: Box<str>,
     /// Whether it wants to hear that the tools changed.
     pub tools: bool,
+    /// Resources whose updates it wants to hear of, by URI.
+    pub resources: Vec<Arc<str>>,
+    /// Tasks that it wants to hear of, by id.
+    pub tasks: Vec<Arc<str>>,
 }
 
 impl Listen {
@@ -118,7 +156,24 @@ impl Listen {
             || Rpc::bad_params("subscriptions/listen needs params.notifications as an object of booleans");
         let params: Params<'_> = params.and_then(object).ok_or_else(bad)?;
         let filter: Filter = object(params.notifications).ok_or_else(bad)?;
-        Ok(Self { id: id.into(), tools: filter.tools_list_changed == Some(true) })
+        Ok(Self {
+            id: id.into(),
+            tools: filter.tools_list_changed == Some(true),
+            resources: Vec::new(),
+            tasks: Vec::new(),
+        })
+    }
+
+    /// Whether it wants to hear of a resource.
+    #[must_use]
+    pub fn wants_resource(&self, uri: &str) -> bool {
+        self.resources.iter().any(|wanted| **wanted == *uri)
+    }
+
+    /// Whether it wants to hear of a task.
+    #[must_use]
+    pub fn wants_task(&self, id: &str) -> bool {
+        self.tasks.iter().any(|wanted| **wanted == *id)
     }
 
     /// What the client is told first: the part of its wish that is granted.
@@ -129,6 +184,14 @@ impl Listen {
             "notifications/subscriptions/acknowledged",
             &format!(r#","notifications":{granted}"#),
         )
+    }
+
+    /// It ends, and not because the client wants it.
+    #[must_use]
+    pub fn ended(&self) -> Frame {
+        let id = &self.id;
+        let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{id}}}}}"#);
+        reply::result(id, &result)
     }
 
     /// The tools changed.
@@ -146,7 +209,10 @@ impl Listen {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::wire::{Cut, splice};
 
     fn meta(json: &'static str) -> Meta<'static> {
         let params: &'static RawValue =
@@ -164,6 +230,45 @@ mod tests {
         let other =
             client_of(&meta(r#"{"io.modelcontextprotocol/protocolVersion":"2025-11-25"}"#)).unwrap_err();
         assert_eq!((other.code, other.data["requested"].as_str()), (-32022, Some("2025-11-25")));
+    }
+
+    #[track_caller]
+    fn check_members(line: &str, cacheable: bool, info: Option<&str>, expected: &str) {
+        let line = Bytes::copy_from_slice(line.as_bytes());
+        let members = result_members(&line, cacheable, info);
+        let cuts: Vec<Cut<'_>> =
+            members.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }).collect();
+        let spliced = splice(&line, &cuts).pieces().concat();
+        assert_eq!(String::from_utf8(spliced).unwrap(), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn a_result_for_a_modern_client_carries_what_the_revision_asks_for() {
+        check_members(
+            r#"{"id":1,"result": {"content":[]}}"#,
+            false,
+            None,
+            r#"{"id":1,"result": {"resultType":"complete","content":[]}}"#,
+        );
+        check_members(
+            r#"{"result":{ },"id":1}"#,
+            true,
+            None,
+            r#"{"result":{"resultType":"complete","ttlMs":0,"cacheScope":"private" },"id":1}"#,
+        );
+        check_members(
+            r#"{"result":{"_meta":{"a":1}}}"#,
+            false,
+            Some(r#"{"name":"x"}"#),
+            r#"{"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"x"},"a":1}}}"#,
+        );
+        check_members(
+            r#"{"result":{}}"#,
+            false,
+            Some("{}"),
+            r#"{"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{}}}}"#,
+        );
+        check_members(r#"{"result":[],"id":1}"#, true, None, r#"{"result":[],"id":1}"#);
     }
 
     #[test]

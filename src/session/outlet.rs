@@ -1,19 +1,13 @@
 //! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::downstream::relay::{Hears, Relay};
 use crate::pipes::Sink;
 use crate::queue::{ByteQueue, Weighs};
-use crate::wire::{Frame, object};
+use crate::wire::Frame;
 
 /// What may wait for a client that does not read, in bytes, before its servers are not read either.
 pub const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -36,7 +30,8 @@ impl Weighs for Out {
 }
 
 /// Severities of `notifications/message`, least severe first (RFC 5424, as in the specification).
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+pub const LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// The way to one client.
 #[derive(Debug)]
@@ -90,13 +85,28 @@ impl Outlet {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Sets the least severe level; false when there is no such level.
-    pub fn set_level(&self, level: &str) -> bool {
-        let index = severity(level);
-        if let Some(index) = index {
-            self.level.store(index, Ordering::Relaxed);
-        }
-        index.is_some()
+    /// Sets the least severe level; `None` when there is no such level.
+    pub fn set_level(&self, level: &str) -> Option<&'static str> {
+        let index = severity(level)?;
+        self.level.store(index, Ordering::Relaxed);
+        LEVELS.get(usize::from(index)).copied()
+    }
+
+    /// The index of the least severe level.
+    #[must_use]
+    pub fn level(&self) -> u8 {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client that does not read leaves room for more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.queue.has_room()
+    }
+
+    /// Waits for room.
+    pub async fn room(&self) {
+        self.queue.room().await;
     }
 
     /// Takes nothing more; what waits is still written.
@@ -139,40 +149,8 @@ impl Outlet {
     }
 }
 
-impl Hears for Outlet {
-    fn progress(&self, frame: Frame) {
-        self.answer(frame, None);
-    }
-}
-
-impl Relay for Outlet {
-    fn notification(&self, _server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        // What belongs to features that are not advertised stays here.
-        if method == "notifications/message" && level_of(params) >= self.level.load(Ordering::Relaxed) {
-            self.notify(Frame::whole(line));
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.queue.has_room()
-    }
-
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.queue.room())
-    }
-}
-
-fn severity(level: &str) -> Option<u8> {
+/// The index of a level among all of them.
+#[must_use]
+pub fn severity(level: &str) -> Option<u8> {
     LEVELS.iter().position(|known| *known == level).and_then(|index| u8::try_from(index).ok())
-}
-
-/// The level of a message; one that names none is never held back.
-fn level_of(params: Option<&RawValue>) -> u8 {
-    #[derive(Deserialize)]
-    struct Leveled<'a> {
-        #[serde(borrow)]
-        level: std::borrow::Cow<'a, str>,
-    }
-    let level = params.and_then(object::<Leveled<'_>>).and_then(|leveled| severity(&leveled.level));
-    level.unwrap_or(u8::MAX)
 }

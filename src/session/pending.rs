@@ -1,15 +1,21 @@
 //! The requests of a client that have no answer yet, by the id that the client wrote.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use bytes::Bytes;
+use tokio::sync::Notify;
 
+use crate::downstream::question::Question;
+use crate::downstream::relay::{Carries, Hears};
 use crate::guard::CalledOff;
+use crate::session::outlet::Outlet;
+use crate::wire::{Cut, Frame, Span, splice};
 
 /// The table of one client. Two requests may carry one id: both are answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pending {
+    outlet: Arc<Outlet>,
     table: Mutex<Table>,
     emptied: Notify,
 }
@@ -17,7 +23,45 @@ pub struct Pending {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    waiting: HashMap<Box<str>, Vec<(u64, oneshot::Sender<CalledOff>)>>,
+    waiting: HashMap<Box<str>, Vec<Arc<Asking>>>,
+}
+
+/// What a request may have beside its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Its answer can be a question of the server (specification 2026-07-28, "Multi Round-Trip Requests").
+    pub carries: bool,
+    /// The least severe log message that it asked for, as an index into the levels.
+    pub log_level: Option<u8>,
+}
+
+/// One request of the client, as everybody sees it who works for it.
+#[derive(Debug)]
+pub struct Asking {
+    number: u64,
+    extras: Extras,
+    outlet: Arc<Outlet>,
+    state: Mutex<State>,
+    changed: Notify,
+    /// The client's own words when it took the request back, and where the id stands in them.
+    withdrawn: OnceLock<(Bytes, Span)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    called_off: Option<CalledOff>,
+    questions: VecDeque<Question>,
+    /// The client has a question in its hands and will come back with another request.
+    parked: bool,
+    /// The request with which it came back.
+    follower: Option<Follower>,
+}
+
+#[derive(Debug, Clone)]
+struct Follower {
+    asking: Arc<Asking>,
+    /// Its progress token, in JSON.
+    token: Option<Box<str>>,
 }
 
 /// One request's place in the table, held until it is answered.
@@ -25,42 +69,55 @@ struct Table {
 pub struct Place {
     pending: Arc<Pending>,
     id: Box<str>,
-    number: u64,
+    asking: Arc<Asking>,
 }
 
 impl Pending {
+    /// No request waits; what is said of one before its answer goes to `outlet`.
+    #[must_use]
+    pub fn new(outlet: Arc<Outlet>) -> Self {
+        Self { outlet, table: Mutex::default(), emptied: Notify::new() }
+    }
+
     /// Enters a request; `id` is its JSON text.
-    pub fn enter(self: &Arc<Self>, id: &str) -> (Place, oneshot::Receiver<CalledOff>) {
-        let (sender, call_off) = oneshot::channel();
+    pub fn enter(self: &Arc<Self>, id: &str, extras: Extras) -> Place {
         let mut table = self.lock();
         table.next += 1;
-        let number = table.next;
+        let asking = Arc::new(Asking {
+            number: table.next,
+            extras,
+            outlet: Arc::clone(&self.outlet),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            withdrawn: OnceLock::new(),
+        });
         let same = table.waiting.entry(id.into()).or_default();
-        same.push((number, sender));
+        same.push(Arc::clone(&asking));
         if same.len() > 1 {
             tracing::warn!(request = id, "two outstanding requests with one id, both are answered");
         }
         drop(table);
-        (Place { pending: Arc::clone(self), id: id.into(), number }, call_off)
+        Place { pending: Arc::clone(self), id: id.into(), asking }
     }
 
-    /// Calls off every request with this id; false when there is none.
-    pub fn call_off(&self, id: &str) -> bool {
-        let senders = self.lock().waiting.get_mut(id).map(std::mem::take).unwrap_or_default();
-        let any = !senders.is_empty();
-        for (_, sender) in senders {
-            // It may have been answered in this very moment.
-            let _ = sender.send(CalledOff::ByClient);
+    /// Calls off every request with this id; false when there is none. `notification` is how the client
+    /// said so, and where the id stands in it.
+    pub fn call_off(&self, id: &str, notification: Option<&(Bytes, Span)>) -> bool {
+        let same = self.lock().waiting.get(id).cloned().unwrap_or_default();
+        for asking in &same {
+            if let Some(words) = notification {
+                // The first word counts.
+                let _ = asking.withdrawn.set(words.clone());
+            }
+            asking.call_off(CalledOff::ByClient);
         }
-        any
+        !same.is_empty()
     }
 
     /// Calls off everything, because the bridge stops.
     pub fn call_off_all(&self) {
-        let mut table = self.lock();
-        for (_, sender) in table.waiting.values_mut().flat_map(std::mem::take) {
-            let _ = sender.send(CalledOff::ByStop);
-        }
+        let all: Vec<Arc<Asking>> = self.lock().waiting.values().flatten().cloned().collect();
+        all.iter().for_each(|asking| asking.call_off(CalledOff::ByStop));
     }
 
     /// How many requests wait.
@@ -93,13 +150,19 @@ impl Place {
     pub fn id(&self) -> &str {
         &self.id
     }
+
+    /// The request.
+    #[must_use]
+    pub fn asking(&self) -> &Arc<Asking> {
+        &self.asking
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.pending.lock();
         if let Some(same) = table.waiting.get_mut(&self.id) {
-            same.retain(|(number, _)| *number != self.number);
+            same.retain(|asking| asking.number != self.asking.number);
             if same.is_empty() {
                 table.waiting.remove(&self.id);
             }
@@ -112,31 +175,128 @@ impl Drop for Place {
     }
 }
 
+impl Asking {
+    fn call_off(&self, why: CalledOff) {
+        self.lock().called_off.get_or_insert(why);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the request is called off.
+    pub async fn called_off(&self) -> CalledOff {
+        self.until(|state| state.called_off).await
+    }
+
+    /// Waits until the server asks something in the course of this request; takes all that it has asked.
+    pub async fn questions(&self) -> VecDeque<Question> {
+        self.until(|state| (!state.questions.is_empty()).then(|| std::mem::take(&mut state.questions))).await
+    }
+
+    /// The client was asked something; it will come back with another request.
+    pub fn park(&self) {
+        self.lock().parked = true;
+    }
+
+    /// The client has come back; what is said from now on is said of its new request.
+    pub fn follow(&self, asking: &Arc<Self>, token: Option<Box<str>>) {
+        let mut state = self.lock();
+        state.parked = false;
+        state.follower = Some(Follower { asking: Arc::clone(asking), token });
+    }
+
+    async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = look(&mut self.lock()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hears for Asking {
+    fn progress(&self, line: &Bytes, token: Span) {
+        let follower = self.lock().follower.clone();
+        let frame = match &follower {
+            None => Frame::whole(line),
+            // The request with which the client came back may carry another token, or none.
+            Some(Follower { token: Some(text), .. }) => {
+                splice(line, &[Cut { span: token, text: text.as_bytes() }])
+            }
+            Some(_) => return,
+        };
+        self.outlet.answer(frame, None);
+    }
+
+    fn carries(&self) -> Carries {
+        match self.extras.carries {
+            false => Carries::Nothing,
+            true if self.lock().parked => Carries::Later,
+            true => Carries::AtOnce,
+        }
+    }
+
+    fn asked(&self, question: Question) {
+        self.lock().questions.push_back(question);
+        self.changed.notify_waiters();
+    }
+
+    fn taken_back(&self, id: &str) {
+        let taken = {
+            let mut state = self.lock();
+            let place = state.questions.iter().position(|question| question.has_id(id));
+            place.and_then(|place| state.questions.remove(place))
+        };
+        if let Some(question) = taken {
+            question.forget();
+        }
+    }
+
+    fn log_level(&self) -> Option<u8> {
+        let follower = self.lock().follower.clone();
+        follower.map_or(self.extras.log_level, |follower| follower.asking.extras.log_level)
+    }
+
+    fn withdrawn(&self) -> Option<(Bytes, Span)> {
+        let follower = self.lock().follower.clone();
+        match follower {
+            Some(follower) => follower.asking.withdrawn.get().cloned(),
+            None => self.withdrawn.get().cloned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn two_requests_with_one_id_are_two() {
-        let pending = Arc::new(Pending::default());
-        let (first, mut call_off_first) = pending.enter("1");
-        let (second, call_off_second) = pending.enter("1");
+        let pending = Arc::new(Pending::new(Arc::default()));
+        let first = pending.enter("1", Extras::default());
+        let second = pending.enter("1", Extras::default());
         drop(first);
-        assert!(call_off_first.try_recv().is_err());
-        assert!(pending.call_off("1"));
-        assert_eq!(call_off_second.await, Ok(CalledOff::ByClient));
-        assert!(!pending.call_off("1") && !pending.call_off("\"1\""));
+        assert!(pending.call_off("1", None));
+        assert_eq!(second.asking().called_off().await, CalledOff::ByClient);
+        assert!(!pending.call_off("\"1\"", None));
         drop(second);
+        assert!(!pending.call_off("1", None));
         assert_eq!(pending.ids(), 0);
         pending.emptied().await;
     }
 
     #[tokio::test]
     async fn a_call_called_off_for_two_reasons_hears_the_first() {
-        let pending = Arc::new(Pending::default());
-        let (_place, call_off) = pending.enter("\"a\"");
+        let pending = Arc::new(Pending::new(Arc::default()));
+        let place = pending.enter("\"a\"", Extras::default());
         pending.call_off_all();
-        pending.call_off("\"a\"");
-        assert_eq!(call_off.await, Ok(CalledOff::ByStop));
+        pending.call_off("\"a\"", None);
+        assert_eq!(place.asking().called_off().await, CalledOff::ByStop);
     }
 }

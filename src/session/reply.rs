@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::downstream::Ending;
+use crate::era::Era;
 use crate::outcome::{Cause, Outcome};
 use crate::wire::Frame;
 
@@ -22,6 +23,8 @@ pub mod code {
     pub const INVALID_PARAMS: i32 = -32602;
     /// A fault of the bridge.
     pub const INTERNAL: i32 = -32603;
+    /// The request needs a capability that its client does not have (revision 2026-07-28).
+    pub const MISSING_CAPABILITY: i32 = -32021;
     /// A protocol version that the bridge does not speak (revision 2026-07-28).
     pub const UNSUPPORTED_VERSION: i32 = -32022;
 }
@@ -96,7 +99,7 @@ pub struct Failure<'a> {
 impl Failure<'_> {
     /// The answer: a result that says `isError`, so that clients show it whole.
     #[must_use]
-    pub fn frame(&self, id: &str, modern: bool) -> Frame {
+    pub fn frame(&self, id: &str, era: Era) -> Frame {
         let mut text = self.text.clone();
         if let Some(ending) = self.ending.filter(|ending| !ending.stderr.is_empty()) {
             // Writing to a string cannot fail.
@@ -107,10 +110,21 @@ impl Failure<'_> {
             "isError": true,
             "_meta": { "bridge/error": Value::Object(self.details()) },
         });
-        if modern && let Some(object) = result.as_object_mut() {
+        if era == Era::Modern
+            && let Some(object) = result.as_object_mut()
+        {
             object.insert("resultType".into(), "complete".into());
         }
         self::result(id, &result.to_string())
+    }
+
+    /// The same as an error: for what is no call of a tool.
+    #[must_use]
+    pub fn rpc(&self) -> Rpc {
+        let mut details = self.details();
+        details.remove("tool");
+        details.remove("call");
+        Rpc { code: code::INTERNAL, message: self.text.clone(), data: Value::Object(details) }
     }
 
     fn details(&self) -> Map<String, Value> {

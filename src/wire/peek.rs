@@ -7,18 +7,36 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// What the bridge reads of the params of a `tools/call`.
-#[derive(Debug, Deserialize)]
-pub struct CallParams<'a> {
-    /// The tool's name, still as JSON text.
+/// What the bridge reads of a request's params: the words that name a thing, all still as JSON text.
+#[derive(Debug, Default, Deserialize)]
+pub struct Params<'a> {
+    /// The name of a tool or a prompt.
     #[serde(borrow, default)]
     pub name: Option<&'a RawValue>,
-    /// The request's metadata, still as JSON text.
+    /// The request's metadata.
     #[serde(borrow, default, rename = "_meta")]
     pub meta: Option<&'a RawValue>,
+    /// A resource.
+    #[serde(borrow, default)]
+    pub uri: Option<&'a RawValue>,
+    /// A task.
+    #[serde(borrow, default, rename = "taskId")]
+    pub task_id: Option<&'a RawValue>,
+    /// What a completion is for.
+    #[serde(borrow, default, rename = "ref")]
+    pub reference: Option<&'a RawValue>,
+    /// Where a page of a list begins.
+    #[serde(borrow, default)]
+    pub cursor: Option<&'a RawValue>,
+    /// What the server gave with its questions (specification 2026-07-28, "Multi Round-Trip Requests").
+    #[serde(borrow, default, rename = "requestState")]
+    pub request_state: Option<&'a RawValue>,
+    /// The client's answers to them.
+    #[serde(borrow, default, rename = "inputResponses")]
+    pub input_responses: Option<&'a RawValue>,
 }
 
-impl<'a> CallParams<'a> {
+impl<'a> Params<'a> {
     /// Reads the params of a request; `None` when they are not an object.
     #[must_use]
     pub fn parse(params: &'a RawValue) -> Option<Self> {
@@ -50,7 +68,7 @@ impl<'a> Meta<'a> {
     /// Reads the `_meta` of a request's params; empty when there is none.
     #[must_use]
     pub fn of(params: Option<&'a RawValue>) -> Self {
-        params.and_then(CallParams::parse).and_then(|params| params.meta).and_then(object).unwrap_or_default()
+        params.and_then(Params::parse).and_then(|params| params.meta).and_then(object).unwrap_or_default()
     }
 }
 
@@ -63,18 +81,24 @@ const MODERN_MEMBERS: [&str; 4] = [
 ];
 
 /// A request's `_meta` as a server takes it whose session was opened by `initialize`: without the
-/// members of the modern envelope, which some servers refuse there. Every other byte stays.
+/// members of the modern envelope, which some servers refuse there.
 #[must_use]
 pub fn legacy_meta(meta: &RawValue) -> Option<String> {
-    let text = meta.get();
-    let members = object::<Members<'_>>(meta)?.0;
+    without(meta, &MODERN_MEMBERS)
+}
+
+/// An object without some of its members. Every other byte stays.
+#[must_use]
+pub fn without(value: &RawValue, keys: &[&str]) -> Option<String> {
+    let text = value.get();
+    let members = object::<Members<'_>>(value)?.0;
     let mut kept = String::from("{");
     let mut from = 1;
     for (key, value) in members {
         let end = super::span_of(text.as_bytes(), value.get())?.end;
         let member = text.get(from..end)?;
         from = end;
-        if !MODERN_MEMBERS.contains(&key.as_ref()) {
+        if !keys.contains(&key.as_ref()) {
             // Between two members stands one comma, wherever the white space is.
             let member = member.trim_start().strip_prefix(',').unwrap_or(member);
             kept.push_str(if kept.len() > 1 { "," } else { "" });
@@ -83,6 +107,12 @@ pub fn legacy_meta(meta: &RawValue) -> Option<String> {
     }
     kept.push_str(text.get(from..)?);
     Some(kept)
+}
+
+/// The members of an object in their order.
+#[must_use]
+pub fn members(value: &RawValue) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    object::<Members<'_>>(value).map(|members| members.0)
 }
 
 /// The members of an object in their order.
@@ -121,6 +151,17 @@ pub fn progress_token(params: Option<&RawValue>) -> Option<&str> {
     object::<Progress<'_>>(params?).map(|progress| progress.token.get())
 }
 
+/// The id that a `notifications/cancelled` names, in JSON.
+#[must_use]
+pub fn cancelled_id(params: Option<&RawValue>) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Cancelled<'a> {
+        #[serde(borrow, rename = "requestId")]
+        id: &'a RawValue,
+    }
+    object::<Cancelled<'_>>(params?).map(|cancelled| cancelled.id.get())
+}
+
 /// Reads an object; an array, which a derived struct would take for its members in order, is none.
 #[must_use]
 pub fn object<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
@@ -135,6 +176,12 @@ pub struct ResultPeek<'a> {
     pub is_error: bool,
     /// Whether it carries a `resultType`, as every result of a modern server does.
     pub has_result_type: bool,
+    /// Whether it is no result yet: the server asks the client something first.
+    pub is_input_required: bool,
+    /// The task that it gives in place of a result: its object (revision 2025-11-25), still as JSON text.
+    pub task: Option<&'a RawValue>,
+    /// The same, its id alone (the tasks extension of revision 2026-07-28).
+    pub task_id: Option<&'a RawValue>,
     /// Its metadata, still as JSON text.
     pub meta: Option<&'a RawValue>,
 }
@@ -144,6 +191,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for ResultPeek<'a> {
         deserializer.deserialize_any(PeekVisitor)
     }
 }
+
+/// The `resultType` of a result that asks for more, in JSON.
+pub(super) const INPUT_REQUIRED: &str = "\"input_required\"";
 
 struct PeekVisitor;
 
@@ -162,8 +212,10 @@ impl<'de> Visitor<'de> for PeekVisitor {
                 "_meta" => peek.meta = Some(map.next_value()?),
                 "resultType" => {
                     peek.has_result_type = true;
-                    map.next_value::<IgnoredAny>()?;
+                    peek.is_input_required = map.next_value::<&RawValue>()?.get() == INPUT_REQUIRED;
                 }
+                "task" => peek.task = Some(map.next_value()?),
+                "taskId" => peek.task_id = Some(map.next_value()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -200,6 +252,21 @@ impl<'de> Visitor<'de> for PeekVisitor {
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(ResultPeek::default())
     }
+}
+
+/// The id of the task that a result gives, in either revision's form.
+#[must_use]
+pub fn task_of(peek: &ResultPeek<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Task<'a> {
+        #[serde(borrow, rename = "taskId")]
+        id: &'a RawValue,
+    }
+    let id = match (peek.task, peek.task_id) {
+        (Some(task), _) => object::<Task<'_>>(task)?.id,
+        (None, id) => id?,
+    };
+    serde_json::from_str(id.get()).ok()
 }
 
 /// A member's key: borrowed where it was written without escapes.

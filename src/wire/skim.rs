@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::peek::INPUT_REQUIRED;
 use super::{Envelope, ResultPeek};
 
 /// Shorter lines are parsed as quickly by the general parser, in bytes.
@@ -63,11 +64,16 @@ fn peek<'a>(text: &'a str, value: Range<usize>, bytes: &'a [u8]) -> Option<Resul
         let member = text.get(value)?;
         match key {
             "isError" => peek.is_error = member == "true",
-            "resultType" => peek.has_result_type = true,
+            "resultType" => {
+                peek.has_result_type = true;
+                peek.is_input_required = member == INPUT_REQUIRED;
+            }
             "_meta" => {
                 twice |= peek.meta.is_some();
                 peek.meta = Some(raw(member)?);
             }
+            "task" => peek.task = Some(raw(member)?),
+            "taskId" => peek.task_id = Some(raw(member)?),
             _ => {}
         }
         Some(())
@@ -260,8 +266,8 @@ mod tests {
         let view = |envelope: &Envelope<'_>| {
             let Envelope { id, method, params, result, error } = envelope;
             let result = result.as_ref().map(|peek| {
-                let meta = peek.meta.map(RawValue::get);
-                (peek.is_error, peek.has_result_type, meta)
+                let raws = [peek.meta, peek.task, peek.task_id].map(|raw| raw.map(RawValue::get));
+                (peek.is_error, peek.has_result_type, peek.is_input_required, raws)
             });
             let raw = |value: &Option<&RawValue>| value.map(|raw| raw.get().to_owned());
             format!("{:?} {method:?} {:?} {result:?} {:?}", raw(id), raw(params), raw(error))
@@ -300,6 +306,7 @@ mod tests {
         ] {
             check(broken, false);
         }
+        check(r#"{"id":1,"result":{"resultType":"input_required","task":{"a":1},"taskId":"x"}}"#, true);
     }
 
     fn json() -> impl Strategy<Value = String> {
@@ -313,12 +320,14 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4)
                     .prop_map(|items| format!("[{}]", items.join(" , "))),
-                prop::collection::vec((r#""(id|method|result|isError|_meta|a)""#, inner), 0..4).prop_map(
-                    |members| {
-                        let members = members.into_iter().map(|(key, value)| format!("{key}: {value}"));
-                        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-                    }
-                ),
+                prop::collection::vec(
+                    (r#""(id|method|result|isError|_meta|task|taskId|resultType|a)""#, inner),
+                    0..4
+                )
+                .prop_map(|members| {
+                    let members = members.into_iter().map(|(key, value)| format!("{key}: {value}"));
+                    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+                }),
             ]
         })
     }

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::downstream::Ending;
 use crate::downstream::connection::{Connection, Lost, Reply};
+use crate::wire::{Cut, splice};
 
 /// A request that is under way.
 pub struct InFlight {
@@ -26,19 +27,36 @@ impl InFlight {
             Err(_) => Err(Lost::Ended { written: true, ending: Arc::new(Ending::unknown()) }),
         }
     }
+
+    /// The id that the request has towards the server.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The connection that it went to.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(waiter) = self.connection.forget(self.id)
-            && waiter.written
-        {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
-                self.id
-            );
-            // A connection that has ended needs no cancel.
-            let _ = self.connection.say(line.into_bytes());
+        let Some(waiter) = self.connection.forget(self.id).filter(|waiter| waiter.written) else { return };
+        let id = self.id.to_string();
+        match waiter.hears.and_then(|hears| hears.withdrawn()) {
+            // The client's own words, with its reason.
+            Some((line, span)) => {
+                self.connection.say_frame(splice(&line, &[Cut { span, text: id.as_bytes() }]));
+            }
+            None => {
+                let line = format!(
+                    r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+                );
+                // A connection that has ended needs no cancel.
+                let _ = self.connection.say(line.into_bytes());
+            }
         }
     }
 }

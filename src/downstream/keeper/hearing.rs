@@ -1,21 +1,22 @@
 //! What a server says: its lines, and the notifications that are for its keeper.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::downstream::connection::{Connection, Heard};
 use crate::downstream::keeper::lists::Relists;
-use crate::downstream::relay::Relay;
+use crate::downstream::relay::{Apart, Relay};
 use crate::downstream::stderr::Tail;
 use crate::lines::{Line, Lines};
 use crate::list::List;
 
 /// Reads a server's output to its end.
-pub(super) async fn read_in(connection: &Connection, mut lines: Lines, tail: &Tail) -> std::io::Result<()> {
+pub(super) async fn read_in(
+    connection: &Arc<Connection>,
+    mut lines: Lines,
+    tail: &Tail,
+) -> std::io::Result<()> {
     while lines.fill().await? {
         while let Some(line) = lines.next_line() {
             match line {
@@ -45,24 +46,11 @@ fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
 }
 
 /// Takes out what is for the keeper and passes the rest on.
-pub(super) struct KeeperRelay {
-    pub to: Arc<dyn Relay>,
-    pub relists: Arc<Relists>,
-}
-
-impl Relay for KeeperRelay {
-    fn notification(&self, server: &str, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        match List::changed_by(method) {
-            [] => self.to.notification(server, method, line, params),
-            lists => lists.iter().for_each(|list| self.relists.want(*list, None)),
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.to.has_room()
-    }
-
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.to.room()
-    }
+pub(super) fn for_keeper(to: Arc<dyn Relay>, relists: Arc<Relists>) -> Arc<dyn Relay> {
+    let take = move |method: &str| {
+        let changed = List::changed_by(method);
+        changed.iter().for_each(|list| relists.want(*list, None));
+        !changed.is_empty()
+    };
+    Arc::new(Apart { to, take })
 }

@@ -1,0 +1,208 @@
+//! What the client wants to hear of one server beside its answers. It is kept here, so that a server that
+//! is started anew is told again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+/// What is wanted; a thing may be wanted more than once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    level: Option<&'static str>,
+    resources: BTreeMap<Arc<str>, usize>,
+    tasks: BTreeMap<Arc<str>, usize>,
+}
+
+/// What a server is to tell, each thing once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The least severe level of log messages.
+    pub level: Option<&'static str>,
+    /// Resources whose updates are wanted, by URI.
+    pub resources: BTreeSet<Arc<str>>,
+    /// Tasks whose progress is wanted, by id.
+    pub tasks: BTreeSet<Arc<str>>,
+}
+
+impl Wants {
+    /// Wants log messages from this level up.
+    pub fn level(&mut self, level: &'static str) {
+        self.level = Some(level);
+    }
+
+    /// The level from which log messages are wanted.
+    #[must_use]
+    pub fn wanted_level(&self) -> Option<&'static str> {
+        self.level
+    }
+
+    /// Wants to hear of a resource.
+    pub fn resource(&mut self, uri: &Arc<str>) {
+        *self.resources.entry(Arc::clone(uri)).or_default() += 1;
+    }
+
+    /// Wants to hear of a resource once less.
+    pub fn no_resource(&mut self, uri: &str) {
+        once_less(&mut self.resources, uri);
+    }
+
+    /// Whether a resource is wanted.
+    #[must_use]
+    pub fn has_resource(&self, uri: &str) -> bool {
+        self.resources.contains_key(uri)
+    }
+
+    /// Wants to hear of a task.
+    pub fn task(&mut self, id: &Arc<str>) {
+        *self.tasks.entry(Arc::clone(id)).or_default() += 1;
+    }
+
+    /// Wants to hear of a task once less.
+    pub fn no_task(&mut self, id: &str) {
+        once_less(&mut self.tasks, id);
+    }
+
+    fn once(&self) -> Wanted {
+        Wanted {
+            level: self.level,
+            resources: self.resources.keys().cloned().collect(),
+            tasks: self.tasks.keys().cloned().collect(),
+        }
+    }
+}
+
+fn once_less(wants: &mut BTreeMap<Arc<str>, usize>, key: &str) {
+    if let Some(count) = wants.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            wants.remove(key);
+        }
+    }
+}
+
+/// The wants of a client towards one server, and what of it the server was told.
+#[derive(Debug)]
+pub struct Interest {
+    state: Mutex<State>,
+    changed: Notify,
+    /// The version that the server knows.
+    told: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wants: Wants,
+    version: u64,
+    told: Wanted,
+}
+
+impl Default for Interest {
+    fn default() -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), told: watch::Sender::new(0) }
+    }
+}
+
+/// The next thing to tell a server.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it knows.
+    pub told: Wanted,
+    /// What it is to know.
+    pub wanted: Wanted,
+    version: u64,
+}
+
+impl Interest {
+    /// Changes what is wanted; the server is told soon. [`Interest::settled`] waits for it.
+    pub fn want(&self, change: impl FnOnce(&mut Wants)) -> u64 {
+        let mut state = self.lock();
+        let before = state.wants.once();
+        change(&mut state.wants);
+        if state.wants.once() != before {
+            state.version += 1;
+            self.changed.notify_one();
+        }
+        state.version
+    }
+
+    /// Changes what is wanted when the server knows of it: the client told it itself.
+    pub fn knows(&self, change: impl FnOnce(&mut Wants)) {
+        let mut state = self.lock();
+        let before = state.wants.once();
+        change(&mut state.wants);
+        let after = state.wants.once();
+        state.told.resources.retain(|uri| after.resources.contains(uri) || !before.resources.contains(uri));
+        state.told.resources.extend(after.resources.difference(&before.resources).cloned());
+    }
+
+    /// Looks at what is wanted.
+    pub fn look<T>(&self, look: impl FnOnce(&Wants) -> T) -> T {
+        look(&self.lock().wants)
+    }
+
+    /// Waits until the server was told this version, or a newer one. The caller holds the deadline.
+    pub async fn settled(&self, version: u64) {
+        // The sender is ours.
+        let _ = self.told.subscribe().wait_for(|told| *told >= version).await;
+    }
+
+    /// A new process knows nothing.
+    pub(super) fn nothing_told(&self) {
+        self.lock().told = Wanted::default();
+    }
+
+    /// What the server is to be told next.
+    pub(super) fn step(&self) -> Step {
+        let state = self.lock();
+        Step { told: state.told.clone(), wanted: state.wants.once(), version: state.version }
+    }
+
+    /// The server was told.
+    pub(super) fn told(&self, step: Step) {
+        self.lock().told = step.wanted;
+        self.told.send_replace(step.version);
+    }
+
+    /// Waits until something changes.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_wanted_twice_is_told_once() {
+        let interest = Interest::default();
+        let uri: Arc<str> = "x://1".into();
+        let first = interest.want(|wants| wants.resource(&uri));
+        assert_eq!(interest.want(|wants| wants.resource(&uri)), first);
+        let step = interest.step();
+        assert_eq!((step.told.resources.len(), step.wanted.resources.len()), (0, 1));
+        interest.told(step);
+        interest.settled(first).await;
+        assert_eq!(interest.want(|wants| wants.no_resource(&uri)), first);
+        assert!(interest.want(|wants| wants.no_resource(&uri)) > first);
+        assert!(interest.step().wanted.resources.is_empty());
+    }
+
+    #[test]
+    fn what_the_client_told_itself_is_not_told_again() {
+        let interest = Interest::default();
+        let uri: Arc<str> = "x://1".into();
+        interest.knows(|wants| wants.resource(&uri));
+        let step = interest.step();
+        assert_eq!(step.told, step.wanted);
+        interest.nothing_told();
+        assert_ne!(interest.step().told, interest.step().wanted);
+        interest.knows(|wants| wants.no_resource(&uri));
+        assert!(interest.step().wanted.resources.is_empty());
+    }
+}

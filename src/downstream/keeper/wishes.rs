@@ -1,0 +1,119 @@
+//! Telling a server what its client wants to hear: by `resources/subscribe` and `logging/setLevel` in the
+//! older era, by one `subscriptions/listen` in the modern one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::downstream::connection::Connection;
+use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::interest::{Interest, Wanted};
+use crate::era::Era;
+
+/// A server has this long to confirm what it was told.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// After a subscription ended on its own, it is opened again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One life of a server, and what it was told in it.
+pub(super) struct Wishes {
+    interest: Arc<Interest>,
+    listen: Option<InFlight>,
+}
+
+impl Wishes {
+    /// A new life: the server knows nothing.
+    pub fn new(interest: Arc<Interest>) -> Self {
+        interest.nothing_told();
+        Self { interest, listen: None }
+    }
+
+    /// Tells the server what is wanted now.
+    pub async fn tell(&mut self, connection: &Arc<Connection>) {
+        let step = self.interest.step();
+        match connection.era() {
+            Era::Legacy => tell_legacy(connection, &step.told, &step.wanted).await,
+            Era::Modern => {
+                if self.listen.is_none() || with_level_of(&step.told, &step.wanted) != step.wanted {
+                    // The new one is there before the old one is taken back, so that nothing is missed.
+                    let old = std::mem::replace(&mut self.listen, listen(connection, &step.wanted).await);
+                    drop(old);
+                }
+            }
+        }
+        self.interest.told(step);
+    }
+
+    /// Keeps telling; ends never.
+    pub async fn keep(&mut self, connection: &Arc<Connection>) {
+        loop {
+            tokio::select! {
+                () = self.interest.changed() => {}
+                () = ended(&mut self.listen) => {
+                    self.listen = None;
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+            self.tell(connection).await;
+        }
+    }
+}
+
+/// Waits until an open subscription is ended by the server.
+async fn ended(listen: &mut Option<InFlight>) {
+    match listen {
+        // How it ended is all the same: with a result, an error, or by a notification.
+        Some(in_flight) => drop(in_flight.answer().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// A level is no part of a subscription: each request carries it.
+fn with_level_of(told: &Wanted, wanted: &Wanted) -> Wanted {
+    Wanted { level: wanted.level, ..told.clone() }
+}
+
+async fn tell_legacy(connection: &Arc<Connection>, told: &Wanted, wanted: &Wanted) {
+    let Some(greeting) = connection.greeting() else { return };
+    let mut requests = Vec::new();
+    if greeting.has_flag("resources", "subscribe") {
+        let params = |uri: &Arc<str>| json!({ "uri": &**uri }).to_string();
+        let new = wanted.resources.difference(&told.resources);
+        requests.extend(new.map(|uri| ("resources/subscribe", params(uri))));
+        let old = told.resources.difference(&wanted.resources);
+        requests.extend(old.map(|uri| ("resources/unsubscribe", params(uri))));
+    }
+    if let Some(level) = wanted.level.filter(|level| told.level != Some(level) && greeting.has("logging")) {
+        requests.push(("logging/setLevel", json!({ "level": level }).to_string()));
+    }
+    let asked = requests.iter().filter_map(|(method, params)| connection.ask_own(method, params).ok());
+    let answers = asked.map(|mut in_flight| async move { drop(in_flight.answer().await) });
+    if tokio::time::timeout(CONFIRM, join_all(answers)).await.is_err() {
+        tracing::debug!(?connection, "server did not confirm what it was told");
+    }
+}
+
+/// Opens a subscription and waits for its acknowledgement.
+async fn listen(connection: &Arc<Connection>, wanted: &Wanted) -> Option<InFlight> {
+    let mut filter =
+        json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+    let mut add = |key: &str, ids: Vec<&str>| {
+        if !ids.is_empty() {
+            filter[key] = json!(ids);
+        }
+    };
+    add("resourceSubscriptions", wanted.resources.iter().map(|uri| &**uri).collect());
+    add("taskIds", wanted.tasks.iter().map(|id| &**id).collect());
+    let params = connection.own_params(&format!(r#""notifications":{filter}"#));
+    let mut in_flight = connection.ask_own("subscriptions/listen", &params).ok()?;
+    let acknowledged = connection.listening(in_flight.id());
+    tokio::select! {
+        () = acknowledged => Some(in_flight),
+        // It has nothing to tell, or does not know the method.
+        _ = in_flight.answer() => None,
+        () = tokio::time::sleep(CONFIRM) => Some(in_flight),
+    }
+}

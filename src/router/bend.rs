@@ -1,0 +1,55 @@
+//! What changes in a request when client and server speak by different rules.
+
+use serde_json::value::RawValue;
+
+use crate::downstream::Link;
+use crate::downstream::connection::Connection;
+use crate::era::Era;
+use crate::router::Call;
+use crate::wire::{Span, legacy_meta};
+
+/// What a modern server is asked to log for a client that has set no level.
+const DEFAULT_LEVEL: &str = "info";
+
+/// The places that change, and what comes there.
+pub(super) fn bend(call: &Call, connection: &Connection, link: &Link) -> Vec<(Span, String)> {
+    let mut bent = Vec::new();
+    let mut params: Vec<String> = call.more.iter().cloned().collect();
+    match (call.era, connection.era()) {
+        (Era::Modern, Era::Legacy) => {
+            // The modern envelope means nothing there, and some servers refuse it.
+            let meta = call.meta.as_ref().and_then(|span| Some((span, raw(call, span)?)));
+            bent.extend(meta.and_then(|(span, meta)| Some((span.clone(), legacy_meta(meta)?))));
+        }
+        (Era::Legacy, Era::Modern) => {
+            let level = link.interest.look(|wants| wants.wanted_level()).unwrap_or(DEFAULT_LEVEL);
+            let own = connection.own_meta();
+            let members = format!(r#"{own},"io.modelcontextprotocol/logLevel":"{level}""#);
+            match &call.meta {
+                Some(span) => bent.extend(inserted(call, span, &members)),
+                None => params.push(format!(r#""_meta":{{{members}}}"#)),
+            }
+        }
+        _ => {}
+    }
+    if !params.is_empty() {
+        let members = params.join(",");
+        match &call.params {
+            Some(span) => bent.extend(inserted(call, span, &members)),
+            None => bent.push((call.id.end..call.id.end, format!(r#","params":{{{members}}}"#))),
+        }
+    }
+    bent
+}
+
+/// Members put before those that an object has.
+fn inserted(call: &Call, object: &Span, members: &str) -> Option<(Span, String)> {
+    let text = raw(call, object)?.get();
+    let is_empty = text.strip_prefix('{')?.trim_start().starts_with('}');
+    let place = object.start + 1;
+    Some((place..place, if is_empty { members.to_owned() } else { format!("{members},") }))
+}
+
+fn raw<'a>(call: &'a Call, span: &Span) -> Option<&'a RawValue> {
+    serde_json::from_slice(call.line.get(span.clone())?).ok()
+}

@@ -1,0 +1,238 @@
+//! What is asked of a client that takes requests: those of its servers, and the bridge's own in the name
+//! of a server that cannot ask itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use crate::downstream::connection::Connection;
+use crate::downstream::question::Question;
+use crate::session::outlet::Outlet;
+use crate::wire::{Cut, Envelope, Frame, cancelled_id, progress_token, span_of, splice, task_of};
+
+/// Tasks of the client that are remembered.
+const TASKS_MAX: usize = 1000;
+
+/// The client's answer to a question of the bridge's own: the result or the error, in JSON.
+pub type OwnAnswer = Result<Box<str>, Box<str>>;
+
+/// The questions that one client has not answered yet, each under an id of the bridge's own.
+#[derive(Debug)]
+pub struct Asks {
+    outlet: Arc<Outlet>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Whether the client takes requests at all.
+    direct: bool,
+    /// Ids are small: some clients keep them in 32 bits.
+    last: u32,
+    open: HashMap<u32, Asked>,
+    /// The frames of questions from before the client was ready for them.
+    held: Vec<Frame>,
+    /// Tasks that the client gave in place of an answer, the newest last, and who asked.
+    tasks: VecDeque<(String, Weak<Connection>)>,
+}
+
+#[derive(Debug)]
+enum Asked {
+    /// A server asks; with the progress token that the client sees, in JSON.
+    Server(Question, Option<Box<str>>),
+    /// The bridge asks.
+    Own(oneshot::Sender<OwnAnswer>),
+}
+
+impl Asks {
+    /// Nothing is asked; questions go to `outlet`.
+    #[must_use]
+    pub fn new(outlet: Arc<Outlet>) -> Self {
+        Self { outlet, table: Mutex::default() }
+    }
+
+    /// The client has opened a session in which it takes requests.
+    pub fn open(&self) {
+        self.lock().direct = true;
+    }
+
+    /// Whether the client takes requests.
+    pub fn is_direct(&self) -> bool {
+        self.lock().direct
+    }
+
+    /// The client is ready; what was held back is asked now.
+    pub fn ready(&self) {
+        let held = std::mem::take(&mut self.lock().held);
+        held.into_iter().for_each(|frame| self.outlet.answer(frame, None));
+    }
+
+    /// Asks what a server asks.
+    pub fn ask(&self, question: Question) {
+        let mut table = self.lock();
+        let id = table.next();
+        let taken = |token: &str| {
+            let open = table.open.values();
+            open.into_iter().any(|asked| matches!(asked, Asked::Server(_, Some(other)) if &**other == token))
+        };
+        // Two servers may count their tokens in the same way.
+        let own = question.token().filter(|token| taken(token)).map(|_| format!("\"bridge-{id}\""));
+        let token = own.as_deref().or(question.token()).map(Box::from);
+        let frame = question.under(&id.to_string(), own.as_deref());
+        table.open.insert(id, Asked::Server(question, token));
+        self.send(table, frame);
+    }
+
+    /// Asks for the bridge itself; `params` is JSON. Dropping what comes back takes the question back.
+    pub fn ask_own(self: &Arc<Self>, method: &str, params: Option<&str>) -> OwnAsk {
+        let (sender, answer) = oneshot::channel();
+        let mut table = self.lock();
+        let id = table.next();
+        let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{}{params}}}"#, json!(method));
+        table.open.insert(id, Asked::Own(sender));
+        self.send(table, Frame::own(line.into_bytes()));
+        OwnAsk { asks: Arc::clone(self), id, answer }
+    }
+
+    fn send(&self, mut table: MutexGuard<'_, Table>, frame: Frame) {
+        if self.outlet.is_open() {
+            drop(table);
+            self.outlet.answer(frame, None);
+        } else {
+            table.held.push(frame);
+        }
+    }
+
+    /// Hears an answer of the client.
+    pub fn hear(&self, line: &Bytes, envelope: &Envelope<'_>) {
+        #[derive(Deserialize)]
+        struct Response<'a> {
+            #[serde(borrow, default)]
+            result: Option<&'a RawValue>,
+        }
+        let Some(raw) = envelope.id else { return };
+        let asked = raw.get().parse().ok().and_then(|id: u32| self.lock().open.remove(&id));
+        match asked {
+            Some(Asked::Server(question, _)) => {
+                if let Some(task) = envelope.result.as_ref().and_then(task_of) {
+                    let mut table = self.lock();
+                    table.tasks.push_back((task, Arc::downgrade(question.connection())));
+                    if table.tasks.len() > TASKS_MAX {
+                        table.tasks.pop_front();
+                    }
+                }
+                question.answer(line, span_of(line, raw.get()).unwrap_or_default());
+            }
+            Some(Asked::Own(sender)) => {
+                let response: Option<Response<'_>> = serde_json::from_slice(line).ok();
+                let result = response.and_then(|response| response.result);
+                let error = envelope.error.map_or("null", RawValue::get);
+                // Whoever asked may have given up.
+                let _ = sender.send(result.map(|result| result.get().into()).ok_or_else(|| error.into()));
+            }
+            None => tracing::debug!("answer without a request dropped"),
+        }
+    }
+
+    /// Who asked for what became a task of the client.
+    pub fn task(&self, id: &str) -> Option<Arc<Connection>> {
+        let table = self.lock();
+        table.tasks.iter().rfind(|(task, _)| task == id).and_then(|(_, connection)| connection.upgrade())
+    }
+
+    /// Hears progress that the client makes with a server's question.
+    pub fn hear_progress(&self, line: &Bytes, params: Option<&RawValue>) {
+        let Some(token) = progress_token(params) else { return };
+        let table = self.lock();
+        let question = table.open.values().find_map(|asked| match asked {
+            Asked::Server(question, Some(shown)) if &**shown == token => Some(question),
+            _ => None,
+        });
+        if let (Some(question), Some(span)) = (question, span_of(line, token)) {
+            let own = question.token().unwrap_or(token);
+            question.tell(splice(line, &[Cut { span, text: own.as_bytes() }]));
+        }
+    }
+
+    /// A server took back its question with this id, in JSON; `notification` is how it said so.
+    pub fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes) {
+        let taken = self.remove(|question| question.is_of(connection) && question.has_id(id));
+        for (own, question) in taken {
+            question.forget();
+            let own = own.to_string();
+            let envelope = Envelope::parse(notification).ok();
+            let place = envelope.and_then(|envelope| span_of(notification, cancelled_id(envelope.params)?));
+            if let Some(span) = place {
+                self.outlet.answer(splice(notification, &[Cut { span, text: own.as_bytes() }]), None);
+            }
+        }
+    }
+
+    /// A connection ended: the client need not answer its questions any more.
+    pub fn ended(&self, connection: &Connection) {
+        for (own, question) in self.remove(|question| question.is_of(connection)) {
+            question.forget();
+            self.outlet.answer(cancelled(own, "the server that asked has ended"), None);
+        }
+    }
+
+    fn remove(&self, is_it: impl Fn(&Question) -> bool) -> Vec<(u32, Question)> {
+        let mut table = self.lock();
+        let ids: Vec<u32> = table
+            .open
+            .iter()
+            .filter(|(_, asked)| matches!(asked, Asked::Server(question, _) if is_it(question)))
+            .map(|(id, _)| *id)
+            .collect();
+        let taken = ids.into_iter().filter_map(|id| match table.open.remove(&id) {
+            Some(Asked::Server(question, _)) => Some((id, question)),
+            _ => None,
+        });
+        taken.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn next(&mut self) -> u32 {
+        self.last = self.last % (i32::MAX as u32) + 1;
+        self.last
+    }
+}
+
+fn cancelled(id: u32, reason: &str) -> Frame {
+    let params = json!({ "requestId": id, "reason": reason });
+    let line = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+    Frame::own(line.into_bytes())
+}
+
+/// A question of the bridge's own.
+pub struct OwnAsk {
+    asks: Arc<Asks>,
+    id: u32,
+    answer: oneshot::Receiver<OwnAnswer>,
+}
+
+impl OwnAsk {
+    /// Waits for the client's answer, as long as a person takes.
+    pub async fn answer(mut self) -> OwnAnswer {
+        (&mut self.answer).await.unwrap_or_else(|_| Err("null".into()))
+    }
+}
+
+impl Drop for OwnAsk {
+    fn drop(&mut self) {
+        if self.asks.lock().open.remove(&self.id).is_some() {
+            self.asks.outlet.answer(cancelled(self.id, "the request it was asked for has ended"), None);
+        }
+    }
+}

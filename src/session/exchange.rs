@@ -1,0 +1,257 @@
+//! One request and its server, from the sending to the answer: through deadlines, restarts, and the
+//! questions that the server has in between.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::connection::{Answer, Connection, Lost};
+use crate::downstream::question::{self, Question};
+use crate::downstream::{Ending, NotReady};
+use crate::era::Era;
+use crate::router::{Call, Fault, Routed};
+use crate::session::Client;
+use crate::session::pending::Asking;
+use crate::wire::{members, object};
+
+/// A server that asks more often than this in the course of one request does not come to an end.
+const ROUNDS_MAX: u32 = 100;
+
+/// A server that asks nothing and wants to be asked again later is left alone for this long at first.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// And for this long at last.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// One request and its server.
+pub struct Exchange {
+    /// Where it goes.
+    pub routed: Routed,
+    /// What goes there.
+    pub call: Call,
+    /// The request as its client knows it.
+    pub asking: Arc<Asking>,
+    /// The longest that the server may take between two signs of life; `None` is for ever.
+    pub limit: Option<Duration>,
+    /// Whether it only reads, and may be sent again when nobody knows whether it was read.
+    pub reads: bool,
+    in_flight: Option<InFlight>,
+    /// Where it went last.
+    pub connection: Option<Arc<Connection>>,
+    sent_again: bool,
+    rounds: u32,
+}
+
+/// How far an exchange has come.
+pub enum Turn {
+    /// The server's answer.
+    Answer(Answer),
+    /// The server asks the client something before it answers.
+    Asked(VecDeque<Question>),
+    /// There is no answer of the server's own.
+    Fault(Fault),
+}
+
+impl Exchange {
+    /// A request that was not sent yet.
+    #[must_use]
+    pub fn new(routed: Routed, call: Call, asking: Arc<Asking>) -> Self {
+        let limit = Some(routed.link().call_timeout);
+        Self {
+            routed,
+            call,
+            asking,
+            limit,
+            reads: false,
+            in_flight: None,
+            connection: None,
+            sent_again: false,
+            rounds: 0,
+        }
+    }
+
+    /// Goes to another server from now on.
+    pub fn turn_to(&mut self, routed: Routed) {
+        self.in_flight = None;
+        self.routed = routed;
+        self.sent_again = false;
+    }
+
+    /// Goes on to the answer, or to the server's next questions. What was certainly not written is sent
+    /// once more, and so is what only reads (faults.md, "Retry").
+    pub async fn turn(&mut self, client: &Client) -> Turn {
+        loop {
+            let in_flight = match &mut self.in_flight {
+                Some(in_flight) => in_flight,
+                None => match client.router.send(&self.routed, &self.call).await {
+                    Ok(in_flight) => {
+                        self.connection = Some(Arc::clone(in_flight.connection()));
+                        self.in_flight.insert(in_flight)
+                    }
+                    Err(fault) => return Turn::Fault(fault),
+                },
+            };
+            let late = async {
+                let Some(limit) = self.limit else { return std::future::pending().await };
+                client.router.pulse.passed().await;
+                tokio::time::sleep(limit.saturating_sub(client.router.pulse.after())).await;
+                limit
+            };
+            let reply = tokio::select! {
+                biased;
+                reply = in_flight.answer() => reply,
+                questions = self.asking.questions() => return Turn::Asked(questions),
+                after = late => {
+                    self.in_flight = None;
+                    return Turn::Fault(Fault::TimedOut { after });
+                }
+            };
+            self.in_flight = None;
+            let fault = match reply {
+                Ok(answer) if answer.is_input_required && self.call.era == Era::Legacy => {
+                    match self.ask_client(client, &answer).await {
+                        Ok(()) => continue,
+                        Err(fault) => fault,
+                    }
+                }
+                Ok(answer) => return Turn::Answer(answer),
+                Err(Lost::TooLarge { bytes }) => Fault::TooLarge { bytes },
+                Err(Lost::Ended { written, ending }) => match self.send_again(written, ending) {
+                    None => continue,
+                    Some(fault) => fault,
+                },
+            };
+            return Turn::Fault(fault);
+        }
+    }
+
+    fn send_again(&mut self, written: bool, ending: Arc<Ending>) -> Option<Fault> {
+        if !self.sent_again && (!written || self.reads) {
+            self.sent_again = true;
+            return None;
+        }
+        Some(match written {
+            true => Fault::Ended(ending),
+            false => Fault::NotReady(NotReady { ending, retry_after: None }),
+        })
+    }
+
+    /// Asks a client that takes requests what a modern server wants to know, and prepares the retry
+    /// (specification 2026-07-28, "Multi Round-Trip Requests").
+    async fn ask_client(&mut self, client: &Client, answer: &Answer) -> Result<(), Fault> {
+        self.rounds += 1;
+        if self.rounds > ROUNDS_MAX {
+            return Err(Fault::Endless);
+        }
+        let wanted = Wanted::parse(&answer.line).unwrap_or_default();
+        let questions = wanted.requests.and_then(members).unwrap_or_default();
+        let mut asks = Vec::with_capacity(questions.len());
+        for (key, request) in questions {
+            let Some(request) = object::<InputRequest<'_>>(request) else { continue };
+            let params = request.params.map(RawValue::get);
+            // What the client's side of the protocol does not know at all, it cannot be asked.
+            let needs = question::needs(&request.method, params);
+            let needs = needs.ok_or_else(|| Fault::NotAble { needed: "{}".to_owned() })?;
+            let capabilities = client.face.borrow().capabilities.clone();
+            is_able(&capabilities, needs)?;
+            let asked = client.unasked.asks.ask_own(&request.method, params);
+            asks.push(async move { (key, asked.answer().await) });
+        }
+        if asks.is_empty() {
+            let pause = PAUSE.saturating_mul(1 << self.rounds.min(10));
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+        }
+        let mut responses = Vec::with_capacity(asks.len());
+        for (key, answer) in join_all(asks).await {
+            let result = answer.map_err(Fault::Declined)?;
+            responses.push(format!("{}:{result}", Value::from(&*key)));
+        }
+        let mut more = Vec::new();
+        if !responses.is_empty() {
+            more.push(format!(r#""inputResponses":{{{}}}"#, responses.join(",")));
+        }
+        more.extend(wanted.state.map(|state| format!(r#""requestState":{state}"#)));
+        self.call.more = Some(more.join(",")).filter(|more| !more.is_empty());
+        Ok(())
+    }
+}
+
+/// What a server wants to know before it goes on.
+#[derive(Default, Deserialize)]
+struct Wanted<'a> {
+    #[serde(borrow, default, rename = "inputRequests")]
+    requests: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "requestState")]
+    state: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct InputRequest<'a> {
+    method: String,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Response<'a> {
+            #[serde(borrow)]
+            result: &'a RawValue,
+        }
+        let response: Response<'a> = serde_json::from_slice(line).ok()?;
+        object(response.result)
+    }
+}
+
+/// Whether a client that can do this can answer a question that needs that.
+///
+/// # Errors
+/// When it cannot.
+pub fn is_able(capabilities: &str, needs: &[&str]) -> Result<(), Fault> {
+    let capabilities: Value = serde_json::from_str(capabilities).unwrap_or_default();
+    let place = needs.iter().try_fold(&capabilities, |place, need| place.get(need));
+    let able = match (needs, place) {
+        (_, None | Some(Value::Null)) => false,
+        // A client that names only the other mode has no forms.
+        (["elicitation"], Some(Value::Object(modes))) => modes.is_empty() || modes.contains_key("form"),
+        _ => true,
+    };
+    if able {
+        return Ok(());
+    }
+    let needed =
+        needs.iter().rev().fold(String::from("{}"), |inner, need| format!(r#"{{"{need}":{inner}}}"#));
+    Err(Fault::NotAble { needed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(capabilities: &str, needs: &[&str], expected: Option<&str>) {
+        let needed = match is_able(capabilities, needs) {
+            Err(Fault::NotAble { needed }) => Some(needed),
+            _ => None,
+        };
+        assert_eq!(needed.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_client_is_able_to_what_it_says() {
+        check("{}", &["sampling"], Some(r#"{"sampling":{}}"#));
+        check(r#"{"sampling":{}}"#, &["sampling"], None);
+        check(r#"{"elicitation":{}}"#, &["elicitation"], None);
+        check(r#"{"elicitation":{"url":{}}}"#, &["elicitation"], Some(r#"{"elicitation":{}}"#));
+        check(r#"{"elicitation":{"url":{}}}"#, &["elicitation", "url"], None);
+        check(r#"{"elicitation":{}}"#, &["elicitation", "url"], Some(r#"{"elicitation":{"url":{}}}"#));
+        check("no json", &["roots"], Some(r#"{"roots":{}}"#));
+    }
+}

@@ -1,0 +1,154 @@
+//! Requests whose client was asked something and will come back: a server of the older era waits for its
+//! answer meanwhile (specification 2026-07-28, "Multi Round-Trip Requests").
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::downstream::question::Question;
+use crate::session::exchange::Exchange;
+use crate::wire::members;
+
+/// Requests that may be parked; one more ends the oldest.
+const PARKED_MAX: usize = 64;
+
+/// What every state of ours begins with; a server's own would not.
+const STATE_PREFIX: &str = "bridge:";
+
+/// A request that waits for its client.
+pub struct Parked {
+    /// The request and its server.
+    pub exchange: Exchange,
+    /// What the client said it can answer.
+    pub capabilities: Box<str>,
+    /// What the client was asked, each under its key.
+    questions: Vec<(String, Question)>,
+}
+
+impl Parked {
+    /// A request whose server asks something.
+    #[must_use]
+    pub fn new(exchange: Exchange, questions: VecDeque<Question>, capabilities: Box<str>) -> Self {
+        let questions = questions.into_iter().enumerate();
+        let questions = questions.map(|(index, question)| (format!("q{}", index + 1), question)).collect();
+        Self { exchange, capabilities, questions }
+    }
+
+    /// The questions in the form of an `inputRequests` object, in JSON.
+    #[must_use]
+    pub fn requests(&self) -> String {
+        let request = |(key, question): &(String, Question)| {
+            let params = question.params().map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+            format!(r#""{key}":{{"method":{}{params}}}"#, json!(question.method()))
+        };
+        let requests: Vec<String> = self.questions.iter().map(request).collect();
+        format!("{{{}}}", requests.join(","))
+    }
+
+    /// Gives the server the client's answers; whether it has all of them now.
+    #[must_use]
+    pub fn answer(&mut self, responses: Option<&RawValue>) -> bool {
+        let responses = responses.and_then(members).unwrap_or_default();
+        for (key, result) in responses {
+            if let Some(place) = self.questions.iter().position(|(asked, _)| *asked == key) {
+                let (_, question) = self.questions.remove(place);
+                question.answer_result(result.get());
+            }
+        }
+        self.questions.is_empty()
+    }
+}
+
+/// The parked requests of one client.
+pub struct Parking {
+    /// How long a client may take to come back.
+    expiry: Duration,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    parked: HashMap<String, (Parked, Timer)>,
+    /// The states in the order in which they were given.
+    order: VecDeque<String>,
+}
+
+/// The task that ends a parked request; it goes with it.
+struct Timer(JoinHandle<()>);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Parking {
+    /// Nothing is parked; a client has this long to come back.
+    #[must_use]
+    pub fn new(expiry: Duration) -> Self {
+        Self { expiry, table: Arc::default() }
+    }
+
+    /// Parks a request; gives the state under which the client finds it again.
+    pub fn park(&self, parked: Parked) -> String {
+        let state = format!("{STATE_PREFIX}{:032x}", fastrand::u128(..));
+        parked.exchange.asking.park();
+        let timer = {
+            let (table, state, expiry) = (Arc::downgrade(&self.table), state.clone(), self.expiry);
+            Timer(tokio::spawn(async move {
+                tokio::time::sleep(expiry).await;
+                // What goes is dropped after the lock is free.
+                let gone = table.upgrade().and_then(|table| lock(&table).take(&state));
+                if gone.is_some() {
+                    tracing::info!("client did not come back to answer a server's question");
+                }
+            }))
+        };
+        let oldest = {
+            let mut table = lock(&self.table);
+            let is_full = table.parked.len() >= PARKED_MAX;
+            let oldest = is_full.then(|| table.order.front().cloned()).flatten();
+            let oldest = oldest.and_then(|oldest| table.take(&oldest));
+            table.parked.insert(state.clone(), (parked, timer));
+            table.order.push_back(state.clone());
+            oldest
+        };
+        drop(oldest);
+        state
+    }
+
+    /// Whether a state is one of ours: the text of it, from its JSON.
+    #[must_use]
+    pub fn own_state(state: &RawValue) -> Option<String> {
+        let state: Value = serde_json::from_str(state.get()).ok()?;
+        state.as_str().filter(|state| state.starts_with(STATE_PREFIX)).map(str::to_owned)
+    }
+
+    /// Takes the request that was parked under a state; `None` when it is not there any more.
+    pub fn take(&self, state: &str) -> Option<Parked> {
+        let taken = lock(&self.table).take(state);
+        taken.map(|(parked, _)| parked)
+    }
+
+    /// Ends everything that is parked.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *lock(&self.table));
+        drop(all);
+    }
+}
+
+impl Table {
+    fn take(&mut self, state: &str) -> Option<(Parked, Timer)> {
+        let taken = self.parked.remove(state)?;
+        self.order.retain(|other| other != state);
+        Some(taken)
+    }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,262 @@
+//! What a client wants to hear beside its answers, and what it tells its servers unasked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::downstream::Link;
+use crate::downstream::interest::Wants;
+use crate::era::Era;
+use crate::session::call;
+use crate::session::modern::Listen;
+use crate::session::pending::Extras;
+use crate::session::reply::{self, Rpc, code};
+use crate::session::request::{Request, Thing};
+use crate::session::{Client, Permit};
+use crate::wire::{Frame, Params, object};
+
+/// Subscriptions that one client may have open.
+const LISTENS_MAX: usize = 64;
+
+/// The longest id that is kept for as long as a subscription is open, in bytes.
+const LISTEN_ID_BYTES_MAX: usize = 4096;
+
+/// Servers have this long to confirm what the client wants, before it is told that they were asked.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// One thing that a server was asked to tell.
+#[derive(Debug)]
+pub struct Grant {
+    link: Arc<Link>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Resource(Arc<str>),
+    Task(Arc<str>),
+}
+
+impl Grant {
+    fn want(&self, wants: &mut Wants) {
+        match &self.what {
+            What::Resource(uri) => wants.resource(uri),
+            What::Task(id) => wants.task(id),
+        }
+    }
+
+    fn want_not(&self, wants: &mut Wants) {
+        match &self.what {
+            What::Resource(uri) => wants.no_resource(uri),
+            What::Task(id) => wants.no_task(id),
+        }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.link.interest.want(|wants| self.want_not(wants));
+    }
+}
+
+impl Client {
+    /// `logging/setLevel` of an older client: it holds for every server, also for those that start later.
+    pub(super) fn set_level(
+        self: &Arc<Self>,
+        id: &str,
+        params: Option<&RawValue>,
+        permit: Permit,
+    ) -> Result<(), Rpc> {
+        #[derive(Deserialize)]
+        struct Level {
+            level: String,
+        }
+        let level: Option<Level> = params.and_then(object);
+        let level = level.and_then(|level| self.outlet.set_level(&level.level)).ok_or_else(|| {
+            Rpc::bad_params(
+                "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
+            )
+        })?;
+        let links = self.router.servers().iter();
+        let told: Vec<(Arc<Link>, u64)> = links
+            .map(|link| (Arc::clone(link), link.interest.want(|wants| wants.level(level))))
+            .filter(|(link, _)| link.at_once().is_some())
+            .collect();
+        let answer = reply::result(id, "{}");
+        if told.is_empty() {
+            self.outlet.answer(answer, permit);
+            return Ok(());
+        }
+        let client = Arc::clone(self);
+        self.spawn(id, async move {
+            settled(&told).await;
+            client.outlet.answer(answer, permit);
+        });
+        Ok(())
+    }
+
+    /// `resources/subscribe` and its opposite, of an older client: a server of the modern era knows neither,
+    /// and hears of it in its one subscription.
+    pub(super) async fn subscribe(self: Arc<Self>, request: Request) {
+        let Thing::Resource(uri) = &request.thing else { return call::run(self, request).await };
+        let (uri, id): (Arc<str>, String) = (uri.as_str().into(), request.place.id().to_owned());
+        let places = self.find(&request.method, &request.thing).await.unwrap_or_default();
+        let link = places.first().map(|routed| Arc::clone(routed.link()));
+        let is_modern = match &link {
+            Some(link) => tokio::select! {
+                ready = link.ready() => ready.is_ok_and(|connection| connection.era() == Era::Modern),
+                _ = request.place.asking().called_off() => false,
+            },
+            None => false,
+        };
+        let Some(link) = link.filter(|_| is_modern) else { return call::run(self, request).await };
+        let version = link.interest.want(|wants| match (&*request.method, wants.has_resource(&uri)) {
+            ("resources/subscribe", false) => wants.resource(&uri),
+            ("resources/unsubscribe", true) => wants.no_resource(&uri),
+            _ => {}
+        });
+        settled(&[(link, version)]).await;
+        self.outlet.answer(reply::result(&id, "{}"), request.permit);
+        drop(request.place);
+    }
+
+    /// Opens a subscription of a modern client; its acknowledgement takes the request's room.
+    pub(super) fn listen(
+        self: &Arc<Self>,
+        id: &str,
+        params: Option<&RawValue>,
+        permit: &mut Permit,
+    ) -> Result<(), Rpc> {
+        let listen = Listen::read(id, params)?;
+        if id.len() > LISTEN_ID_BYTES_MAX {
+            let message = format!("the id of a subscription may have {LISTEN_ID_BYTES_MAX} bytes");
+            return Err(Rpc::new(code::INVALID_REQUEST, "too_long", message));
+        }
+        if listen.resources.is_empty() && listen.tasks.is_empty() {
+            return self.acknowledge(listen, Vec::new(), permit.take());
+        }
+        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
+        let permit = permit.take();
+        self.spawn(id, async move {
+            let granted = tokio::select! {
+                granted = client.grant(&listen) => granted,
+                _ = place.asking().called_off() => return,
+            };
+            let id = listen.id.clone();
+            let listen = Listen {
+                resources: granted
+                    .iter()
+                    .filter_map(|grant| match &grant.what {
+                        What::Resource(uri) => Some(Arc::clone(uri)),
+                        What::Task(_) => None,
+                    })
+                    .collect(),
+                tasks: granted
+                    .iter()
+                    .filter_map(|grant| match &grant.what {
+                        What::Task(id) => Some(Arc::clone(id)),
+                        What::Resource(_) => None,
+                    })
+                    .collect(),
+                ..listen
+            };
+            if let Err(rpc) = client.acknowledge(listen, granted, permit) {
+                client.outlet.answer(rpc.frame(&id), None);
+            }
+        });
+        Ok(())
+    }
+
+    fn acknowledge(&self, listen: Listen, grants: Vec<Grant>, permit: Permit) -> Result<(), Rpc> {
+        let acknowledged = listen.acknowledged();
+        let now = self.router.offers.view().catalog;
+        // The acknowledgement is the first that is said under this id.
+        self.unasked
+            .listens
+            .add(listen, grants, LISTENS_MAX, || self.outlet.answer(acknowledged, permit))
+            .map_err(|_| {
+                let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
+                Rpc::new(code::INVALID_REQUEST, "too_many", message)
+            })?;
+        // From now on it wants to hear, also when it was shown nothing yet.
+        self.lock().shown.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Has servers tell what a subscription names; those that cannot are left out.
+    async fn grant(&self, listen: &Listen) -> Vec<Grant> {
+        let resources = listen
+            .resources
+            .iter()
+            .map(|uri| (Thing::Resource(uri.to_string()), What::Resource(uri.clone())));
+        let tasks = listen.tasks.iter().map(|id| (Thing::Task(id.to_string()), What::Task(id.clone())));
+        let wanted = resources.chain(tasks).map(|(thing, what)| async move {
+            let places = self.find("subscriptions/listen", &thing).await.ok()?;
+            let link = Arc::clone(places.first()?.link());
+            let connection = link.ready().await.ok()?;
+            let can = connection.era() == Era::Modern
+                || connection.greeting().is_some_and(|greeting| greeting.has_flag("resources", "subscribe"));
+            can.then_some(())?;
+            let grant = Grant { link, what };
+            let version = grant.link.interest.want(|wants| grant.want(wants));
+            Some((grant, version))
+        });
+        let granted: Vec<(Grant, u64)> = join_all(wanted).await.into_iter().flatten().collect();
+        let told: Vec<(Arc<Link>, u64)> =
+            granted.iter().map(|(grant, version)| (Arc::clone(&grant.link), *version)).collect();
+        settled(&told).await;
+        granted.into_iter().map(|(grant, _)| grant).collect()
+    }
+
+    /// Ends a subscription that the client took back.
+    pub(super) fn unlisten(&self, id: &str) {
+        drop(self.unasked.listens.remove(id));
+    }
+
+    /// Tells every open subscription that it ends (specification 2026-07-28, `subscriptions/listen`).
+    pub(super) fn end_listens(&self) {
+        for listen in self.unasked.listens.take_all() {
+            self.outlet.answer(listen.ended(), None);
+        }
+    }
+
+    /// A notification of the client that is not for the bridge goes to the server that it concerns.
+    pub(super) fn pass_notification(&self, method: &str, line: &Bytes, params: Option<&RawValue>) {
+        let all = || self.router.servers().iter();
+        let links: Vec<&Arc<Link>> = match method {
+            "notifications/roots/list_changed" => all().collect(),
+            _ => {
+                let params = params.and_then(Params::parse).unwrap_or_default();
+                let text =
+                    |raw: Option<&RawValue>| -> Option<String> { serde_json::from_str(raw?.get()).ok() };
+                let task = text(params.task_id);
+                if let Some(connection) = task.as_deref().and_then(|task| self.unasked.asks.task(task)) {
+                    return connection.say_frame(Frame::whole(line));
+                }
+                let owner = task.and_then(|task| self.whereabouts.task(&task));
+                let view = self.router.offers.view();
+                let owner = owner.or_else(|| view.catalog.owners_of(&text(params.uri)?).into_iter().next());
+                let owner = owner.or_else(|| self.router.only().cloned());
+                all().filter(|link| Some(&link.name) == owner.as_ref()).collect()
+            }
+        };
+        for connection in links.into_iter().filter_map(|link| link.at_once()) {
+            // The modern era knows no word of the client beside its requests.
+            if connection.era() == Era::Legacy {
+                connection.say_frame(Frame::whole(line));
+            }
+        }
+    }
+}
+
+/// Waits until servers were told what is wanted, for a while.
+async fn settled(told: &[(Arc<Link>, u64)]) {
+    let all = join_all(told.iter().map(|(link, version)| link.interest.settled(*version)));
+    if tokio::time::timeout(CONFIRM, all).await.is_err() {
+        tracing::debug!("not every server confirmed what the client wants to hear");
+    }
+}

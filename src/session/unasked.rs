@@ -1,0 +1,261 @@
+//! What servers say to a client unasked: each message in the form of the client's era, or not at all.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::downstream::connection::{Connection, SUBSCRIPTION_ID};
+use crate::downstream::question::Question;
+use crate::downstream::relay::{Notification, Relay};
+use crate::session::asks::Asks;
+use crate::session::listens::Listens;
+use crate::session::outlet::{Outlet, severity};
+use crate::wire::{Cut, Frame, Params, Span, object, span_of, splice, without};
+
+/// The way to one client for everything that belongs to no request of it.
+pub struct Unasked {
+    outlet: Arc<Outlet>,
+    /// What servers ask it.
+    pub asks: Arc<Asks>,
+    /// What it has subscribed to.
+    pub listens: Listens,
+}
+
+impl Unasked {
+    /// A client that has said nothing yet.
+    #[must_use]
+    pub fn new(outlet: Arc<Outlet>) -> Arc<Self> {
+        Arc::new(Self { asks: Arc::new(Asks::new(Arc::clone(&outlet))), listens: Listens::default(), outlet })
+    }
+
+    fn message(&self, heard: &Notification<'_>) {
+        let level = level_of(heard.params);
+        // A modern client hears of the requests that asked for it, an older one from its level up.
+        let wanted = match heard.asked_level {
+            Some(asked) => level >= asked,
+            None => self.asks.is_direct() && level >= self.outlet.level(),
+        };
+        if wanted {
+            let tag = logger(heard);
+            let cuts: Vec<Cut<'_>> =
+                tag.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }).collect();
+            self.say(splice(heard.line, &cuts));
+        }
+    }
+
+    /// A notification of one thing that clients subscribe to: to an older client as it is, to a modern one
+    /// under each of its subscriptions that names the thing.
+    fn subscribed(
+        &self,
+        heard: &Notification<'_>,
+        is_wanted: impl Fn(&crate::session::modern::Listen) -> bool,
+    ) {
+        if self.asks.is_direct() {
+            self.pass(heard);
+        }
+        for listen in self.listens.all().iter().filter(|listen| is_wanted(listen)) {
+            self.outlet.answer(tagged(heard, &listen.id), None);
+        }
+    }
+
+    /// A notification as the server wrote it, without the mark of the bridge's own subscription.
+    fn pass(&self, heard: &Notification<'_>) {
+        let meta = heard.params.and_then(Params::parse).and_then(|params| params.meta);
+        let tag = meta
+            .filter(|meta| has_tag(meta))
+            .and_then(|meta| Some((span_of(heard.line, meta.get())?, without(meta, &[SUBSCRIPTION_ID])?)));
+        let cuts: Vec<Cut<'_>> =
+            tag.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }).collect();
+        self.say(splice(heard.line, &cuts));
+    }
+
+    fn say(&self, frame: Frame) {
+        // A modern client is ready with its first request.
+        if self.asks.is_direct() {
+            self.outlet.notify(frame);
+        } else {
+            self.outlet.answer(frame, None);
+        }
+    }
+}
+
+impl Relay for Unasked {
+    fn notification(&self, heard: &Notification<'_>) {
+        match heard.method {
+            "notifications/message" => self.message(heard),
+            "notifications/resources/updated" => {
+                let uri = param(heard, |params| params.uri);
+                self.subscribed(heard, |listen| uri.as_deref().is_some_and(|uri| listen.wants_resource(uri)));
+            }
+            "notifications/tasks" | "notifications/tasks/status" => {
+                let task = param(heard, |params| params.task_id);
+                self.subscribed(heard, |listen| task.as_deref().is_some_and(|task| listen.wants_task(task)));
+            }
+            // The modern revision has it no more: the retry of a request tells.
+            "notifications/elicitation/complete" if !self.asks.is_direct() => {}
+            _ => self.pass(heard),
+        }
+    }
+
+    fn asks_directly(&self) -> bool {
+        self.asks.is_direct()
+    }
+
+    fn asked(&self, question: Question) {
+        self.asks.ask(question);
+    }
+
+    fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes) {
+        self.asks.taken_back(connection, id, notification);
+    }
+
+    fn ended(&self, connection: &Connection) {
+        self.asks.ended(connection);
+    }
+
+    fn has_room(&self) -> bool {
+        self.outlet.has_room()
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.outlet.room())
+    }
+}
+
+fn param<'a>(
+    heard: &Notification<'a>,
+    member: impl Fn(&Params<'a>) -> Option<&'a RawValue>,
+) -> Option<String> {
+    let params = heard.params.and_then(Params::parse)?;
+    serde_json::from_str(member(&params)?.get()).ok()
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
+    id: &'a RawValue,
+}
+
+fn has_tag(meta: &RawValue) -> bool {
+    object::<Tag<'_>>(meta).is_some()
+}
+
+/// A notification under a subscription of the client; `id` is its id in JSON.
+fn tagged(heard: &Notification<'_>, id: &str) -> Frame {
+    let meta = heard.params.and_then(Params::parse).and_then(|params| params.meta);
+    let tag = meta.and_then(object::<Tag<'_>>).and_then(|tag| span_of(heard.line, tag.id.get()));
+    let member = format!(r#""{SUBSCRIPTION_ID}":{id}"#);
+    let (span, text) = match (tag, meta, heard.params) {
+        (Some(span), _, _) => (Some(span), id.to_owned()),
+        (None, Some(meta), _) => (inside(heard.line, meta), with_comma(meta, member)),
+        (None, None, Some(params)) => {
+            (inside(heard.line, params), with_comma(params, format!(r#""_meta":{{{member}}}"#)))
+        }
+        (None, None, None) => (None, String::new()),
+    };
+    let cuts: Vec<Cut<'_>> = span.into_iter().map(|span| Cut { span, text: text.as_bytes() }).collect();
+    splice(heard.line, &cuts)
+}
+
+/// The place after the brace that opens an object of a line.
+fn inside(line: &[u8], value: &RawValue) -> Option<Span> {
+    let start = span_of(line, value.get())?.start + 1;
+    Some(start..start)
+}
+
+/// A member that is put before those that an object has.
+fn with_comma(value: &RawValue, member: String) -> String {
+    let is_empty = value.get().get(1..).is_some_and(|rest| rest.trim_start().starts_with('}'));
+    if is_empty { member } else { member + "," }
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    level: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    logger: Option<&'a RawValue>,
+}
+
+/// The level of a message; one that names none is never held back.
+fn level_of(params: Option<&RawValue>) -> u8 {
+    let message = params.and_then(object::<Message<'_>>);
+    message.and_then(|message| severity(&message.level?)).unwrap_or(u8::MAX)
+}
+
+/// What tells a message's server: it stands before the logger's own name.
+fn logger(heard: &Notification<'_>) -> Option<(Span, String)> {
+    let params = heard.params?;
+    let server = serde_json::to_string(heard.server).ok()?;
+    match object::<Message<'_>>(params)?.logger {
+        Some(logger) if logger.get().starts_with('"') => {
+            let start = span_of(heard.line, logger.get())?.start;
+            Some((start..start + 1, format!("{}/", server.strip_suffix('"')?)))
+        }
+        Some(_) => None,
+        None => Some((inside(heard.line, params)?, with_comma(params, format!(r#""logger":{server}"#)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Envelope;
+
+    fn with<T>(line: &str, look: impl FnOnce(&Notification<'_>) -> T) -> T {
+        let line = Bytes::copy_from_slice(line.as_bytes());
+        let envelope = Envelope::parse(&line).unwrap();
+        let method = envelope.method.as_deref().unwrap();
+        look(&Notification {
+            server: "a\"b",
+            method,
+            line: &line,
+            params: envelope.params,
+            asked_level: None,
+        })
+    }
+
+    #[track_caller]
+    fn check_logger(params: &str, expected: &str) {
+        let line = format!(r#"{{"method":"notifications/message","params":{params}}}"#);
+        let tagged = with(&line, |heard| {
+            let (span, text) = logger(heard).unwrap();
+            splice(heard.line, &[Cut { span, text: text.as_bytes() }]).pieces().concat()
+        });
+        let expected = format!("{{\"method\":\"notifications/message\",\"params\":{expected}}}\n");
+        assert_eq!(String::from_utf8(tagged).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_names_its_server_in_its_logger() {
+        check_logger(r#"{"level":"info","logger":"x"}"#, r#"{"level":"info","logger":"a\"b/x"}"#);
+        check_logger(r#"{ "level":"info"}"#, r#"{"logger":"a\"b", "level":"info"}"#);
+        check_logger("{}", r#"{"logger":"a\"b"}"#);
+    }
+
+    #[track_caller]
+    fn check_tag(params: &str, expected: &str) {
+        let line = format!(r#"{{"method":"x","params":{params}}}"#);
+        let tagged = with(&line, |heard| tagged(heard, "\"l\"").pieces().concat());
+        assert_eq!(
+            String::from_utf8(tagged).unwrap(),
+            format!("{{\"method\":\"x\",\"params\":{expected}}}\n")
+        );
+    }
+
+    #[test]
+    fn a_notification_goes_under_the_clients_own_subscription() {
+        let tag = |id: &str| format!(r#""{SUBSCRIPTION_ID}":{id}"#);
+        check_tag(r#"{"uri":"u"}"#, &format!(r#"{{"_meta":{{{}}},"uri":"u"}}"#, tag("\"l\"")));
+        check_tag(r#"{"_meta":{"a":1}}"#, &format!(r#"{{"_meta":{{{},"a":1}}}}"#, tag("\"l\"")));
+        check_tag(
+            &format!(r#"{{"_meta":{{{}}}}}"#, tag("7")),
+            &format!(r#"{{"_meta":{{{}}}}}"#, tag("\"l\"")),
+        );
+    }
+}
