@@ -17,6 +17,13 @@ impl List {
     /// All of them, in the order in which they are told.
     pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
 
+    /// The notifications that say that lists have changed.
+    pub const CHANGED: [&'static str; 3] = [
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/list_changed",
+    ];
+
     /// The request that asks for it.
     #[must_use]
     pub const fn method(self) -> &'static str {

@@ -1,16 +1,14 @@
 //! Which server answers a request: the prefix of a name comes off going down, and goes on coming up.
 
 mod bend;
+mod lists;
 pub mod offers;
 
-use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 
-use crate::catalog::Catalog;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Lost, Outgoing};
 use crate::downstream::greeting::Greeting;
@@ -267,27 +265,6 @@ impl Router {
         }
     }
 
-    /// Everything on offer. The first list ever waits for servers that are not known yet, for a while;
-    /// what arrives later is told by `list_changed`.
-    pub async fn catalog(&self) -> Arc<Catalog> {
-        let view = self.offers.loaded().await;
-        // Whoever brought nothing when it was tried last may bring something now.
-        for link in view.hollow.iter().filter_map(|server| self.link(server)) {
-            link.wake();
-        }
-        if view.unlisted.is_empty() {
-            return view.catalog;
-        }
-        let deadline = *self.list_deadline.get_or_init(|| Instant::now() + self.first_list_wait);
-        let links = view.unlisted.iter().filter_map(|server| self.link(server));
-        let all_known = join_all(links.map(|link| link.ready()));
-        // Whoever failed or is late is missing from this list, and named by `bridge_status`.
-        let _ = within(deadline, all_known).await;
-        let view = self.offers.loaded().await;
-        view.unlisted.iter().for_each(|server| self.offers.tried(server));
-        view.catalog
-    }
-
     /// The servers in the configuration's order.
     #[must_use]
     pub fn servers(&self) -> &[Arc<Link>] {
@@ -297,8 +274,4 @@ impl Router {
     fn link(&self, server: &ServerName) -> Option<&Arc<Link>> {
         self.servers.iter().find(|link| link.name == *server)
     }
-}
-
-async fn within<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout_at(deadline.into(), work).await.ok()
 }

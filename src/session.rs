@@ -3,7 +3,9 @@
 mod asks;
 pub mod call;
 mod exchange;
+pub mod introduction;
 pub mod legacy;
+pub mod listen;
 mod listens;
 mod lists;
 mod misfit;
@@ -30,15 +32,18 @@ use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::catalog::Catalog;
 use crate::downstream::greeting::Face;
 use crate::era::Era;
-use crate::guard;
+use crate::guard::{self, CalledOff, Guarded};
 use crate::lines::{Line, Lines};
+use crate::list::List;
 use crate::router::Router;
+use crate::router::offers::View;
+use crate::session::introduction::Introduction;
+use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
-use crate::session::pending::Pending;
+use crate::session::pending::{Extras, Pending};
 use crate::session::record::Sessions;
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
@@ -85,7 +90,7 @@ struct State {
     /// The revision of the session that `initialize` opened.
     legacy: Option<&'static str>,
     /// What the client was shown last.
-    shown: Option<Arc<Catalog>>,
+    shown: Shown,
     /// Lines that were no messages.
     malformed: u64,
 }
@@ -223,8 +228,8 @@ impl Client {
         let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
         let meta = Meta::of(envelope.params);
         let answer = match method {
-            "initialize" => self.initialize(envelope.params),
-            "server/discover" => self.discover(&meta),
+            "initialize" => return self.initialize(id.get(), envelope.params, permit),
+            "server/discover" => return self.discover(id.get(), &meta, permit),
             "ping" if meta.protocol_version.is_none() => Ok("{}".to_owned()),
             _ => match self.rules(&meta) {
                 Ok(rules) => match self.hear_in_session(line, envelope, &meta, rules, &mut permit) {
@@ -253,8 +258,11 @@ impl Client {
     ) -> Result<(), Rpc> {
         let (id, method) = (envelope.id.map_or("null", RawValue::get), envelope.method.as_deref());
         let method = method.unwrap_or_default();
+        if let Some(list) = List::of_method(method) {
+            self.list(list, id, rules.era, envelope.params, permit.take());
+            return Ok(());
+        }
         match (method, rules.era) {
-            ("tools/list", _) => self.list(id, rules, envelope.params, permit.take()),
             ("logging/setLevel", Era::Legacy) => self.set_level(id, envelope.params, permit.take())?,
             ("tasks/list", Era::Legacy) => self.list_tasks(line, envelope, meta, rules, permit.take())?,
             ("subscriptions/listen", Era::Modern) => self.listen(id, envelope.params, permit)?,
@@ -295,21 +303,46 @@ impl Client {
         }
     }
 
-    fn initialize(&self, params: Option<&RawValue>) -> Result<String, Rpc> {
-        let initialized = legacy::initialize(params, &self.instructions)?;
-        self.sessions.initialized(initialized.client);
-        self.unasked.asks.open();
-        self.face.send_replace(initialized.face);
-        self.lock().legacy = Some(initialized.version);
-        Ok(initialized.result)
+    /// The session is open at once; what is known of the servers may take a moment to be read.
+    fn initialize(self: &Arc<Self>, id: &str, params: Option<&RawValue>, permit: Permit) {
+        match legacy::initialize(params) {
+            Ok(initialized) => {
+                let version = initialized.version;
+                self.sessions.initialized(initialized.client);
+                self.unasked.asks.open();
+                self.face.send_replace(initialized.face);
+                self.lock().legacy = Some(version);
+                self.introduce(id, permit, move |introduction| legacy::initialized(version, introduction));
+            }
+            Err(rpc) => self.outlet.answer(rpc.frame(id), permit),
+        }
     }
 
     /// A probe is no session and leaves no row.
-    fn discover(&self, meta: &Meta<'_>) -> Result<String, Rpc> {
-        match modern::client_of(meta)? {
-            Some(_) => Ok(modern::discover(&self.instructions)),
-            None => Err(modern::no_session()),
+    fn discover(self: &Arc<Self>, id: &str, meta: &Meta<'_>, permit: Permit) {
+        match modern::client_of(meta).and_then(|client| client.ok_or_else(modern::no_session)) {
+            Ok(_) => self.introduce(id, permit, modern::discover),
+            Err(rpc) => self.outlet.answer(rpc.frame(id), permit),
         }
+    }
+
+    /// Answers with what the bridge says of itself, at once if the stored lists have been read.
+    fn introduce(
+        self: &Arc<Self>,
+        id: &str,
+        permit: Permit,
+        result: impl FnOnce(&Introduction) -> String + Send + 'static,
+    ) {
+        let answer = |client: &Self, id: &str, view: &View| {
+            let result = result(&Introduction::of(&client.instructions, view));
+            client.outlet.answer(reply::result(id, &result), permit);
+        };
+        let view = self.router.offers.view();
+        if view.loaded {
+            return answer(self, id, &view);
+        }
+        let (client, own_id) = (Arc::clone(self), id.to_owned());
+        self.aside(id, async move { answer(&client, &own_id, &client.router.offers.loaded().await) });
     }
 
     /// By which rules a request is answered: its own word counts first, then the open session.
@@ -350,6 +383,25 @@ impl Client {
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),
         }
+    }
+
+    /// Does the work for a request that has no row, which answers it; a request that was taken back needs
+    /// no answer.
+    fn aside(self: &Arc<Self>, id: &str, work: impl Future<Output = ()> + Send + 'static) {
+        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
+        self.spawn(id, async move {
+            let rpc = match guard::run(|| work, place.asking().called_off()).await {
+                Guarded::Done(()) | Guarded::CalledOff(CalledOff::ByClient) => return,
+                Guarded::CalledOff(CalledOff::ByStop) => {
+                    Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping")
+                }
+                Guarded::Panicked(text) => {
+                    tracing::error!(text, "request panicked");
+                    Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request")
+                }
+            };
+            client.outlet.answer(rpc.frame(place.id()), None);
+        });
     }
 
     /// Spawns the work for a request. A panic that no guard caught is still an answer.

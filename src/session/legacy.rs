@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::downstream::greeting::Face;
 use crate::era::{Era, LEGACY_VERSIONS};
+use crate::session::introduction::Introduction;
 use crate::session::reply::Rpc;
 use crate::store::rows::ClientInfo;
 use crate::wire::object;
@@ -25,15 +26,13 @@ pub struct Initialized {
     pub version: &'static str,
     /// The client, as servers are told of it.
     pub face: Face,
-    /// The result, in JSON.
-    pub result: String,
 }
 
-/// Answers `initialize`: the client's revision where we speak it, else our newest.
+/// Reads `initialize`: the client's revision where we speak it, else our newest.
 ///
 /// # Errors
 /// When the params have no `protocolVersion`.
-pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initialized, Rpc> {
+pub fn initialize(params: Option<&RawValue>) -> Result<Initialized, Rpc> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Params<'a> {
@@ -50,12 +49,6 @@ pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initi
         .into_iter()
         .find(|version| *version == params.protocol_version)
         .unwrap_or(LEGACY_VERSIONS[0]);
-    let result = json!({
-        "protocolVersion": version,
-        "capabilities": capabilities(),
-        "serverInfo": server_info(),
-        "instructions": instructions,
-    });
     // Who the client is does not decide whether it is served.
     let info: Option<Implementation> = params.client_info.and_then(object);
     let mut client = info.map(Implementation::into_client).unwrap_or_default();
@@ -67,7 +60,7 @@ pub fn initialize(params: Option<&RawValue>, instructions: &str) -> Result<Initi
         capabilities: params.capabilities.and_then(object_text).unwrap_or_else(|| "{}".into()),
         info: params.client_info.and_then(object_text),
     };
-    Ok(Initialized { client, version, face, result: result.to_string() })
+    Ok(Initialized { client, version, face })
 }
 
 /// What a client says about itself.
@@ -88,11 +81,15 @@ impl Implementation {
     }
 }
 
-/// What the bridge can do today. `listChanged` is always said: a client that is not told of it drops
-/// the notification.
+/// The result of `initialize`, in JSON.
 #[must_use]
-pub fn capabilities() -> serde_json::Value {
-    json!({ "logging": {}, "tools": { "listChanged": true } })
+pub fn initialized(version: &str, introduction: &Introduction) -> String {
+    let (capabilities, instructions) =
+        (introduction.capabilities(Era::Legacy), json!(introduction.instructions));
+    let info = server_info();
+    format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{info},"instructions":{instructions}}}"#
+    )
 }
 
 /// Who the bridge is.
@@ -107,7 +104,7 @@ mod tests {
 
     fn version(params: &str) -> Result<&'static str, i32> {
         let raw: &RawValue = serde_json::from_str(params).unwrap();
-        initialize(Some(raw), "").map(|initialized| initialized.version).map_err(|rpc| rpc.code)
+        initialize(Some(raw)).map(|initialized| initialized.version).map_err(|rpc| rpc.code)
     }
 
     #[test]

@@ -5,18 +5,70 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::catalog::{Catalog, Page};
 use crate::era::Era;
-use crate::guard;
-use crate::list::List;
+use crate::list::{Each, List};
+use crate::session::listen::Listen;
 use crate::session::modern;
-use crate::session::pending::Extras;
-use crate::session::reply::{self, Rpc, code};
-use crate::session::{Client, Permit, Rules};
+use crate::session::reply::{self, Rpc};
+use crate::session::{Client, Permit};
 use crate::wire::{Frame, object};
 
+/// What a client was shown of the lists.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// What it was shown last.
+    last: Each<Option<Arc<Catalog>>>,
+    /// Lists that it asked for and has not got yet: what they will show need not be told.
+    asked: Each<usize>,
+}
+
+impl Shown {
+    /// From now on the client wants to hear of what a subscription names, also when it was shown nothing
+    /// yet.
+    pub fn subscribed(&mut self, listen: &Listen, now: &Arc<Catalog>) {
+        let heard = List::CHANGED.into_iter().filter(|changed| listen.hears(changed));
+        for list in heard.flat_map(List::changed_by) {
+            self.last.get_mut(*list).get_or_insert_with(|| Arc::clone(now));
+        }
+    }
+
+    /// Whether a list is no longer what the client was shown; from then on it is, since it is told. A
+    /// client that was never shown the list has nothing to forget.
+    fn changes(&mut self, list: List, now: &Arc<Catalog>) -> bool {
+        let last = self.last.get_mut(list);
+        let changes =
+            *self.asked.get(list) == 0 && last.as_ref().is_some_and(|last| !last.shows_the_same(list, now));
+        if changes {
+            *last = Some(Arc::clone(now));
+        }
+        changes
+    }
+}
+
+/// A list that a client waits for.
+struct Asked {
+    client: Arc<Client>,
+    list: List,
+}
+
+impl Asked {
+    fn new(client: &Arc<Client>, list: List) -> Self {
+        *client.lock().shown.asked.get_mut(list) += 1;
+        Self { client: Arc::clone(client), list }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        *self.client.lock().shown.asked.get_mut(self.list) -= 1;
+        // It may have changed since it was shown.
+        self.client.listed.notify_one();
+    }
+}
+
 impl Client {
-    /// Tells the client when what is on offer is no longer what it was shown last. One that was never
-    /// shown anything has nothing to forget.
+    /// Tells the client when what is on offer is no longer what it was shown last.
     pub async fn tell_changes(&self) {
         let mut views = self.router.offers.subscribe();
         loop {
@@ -29,58 +81,71 @@ impl Client {
                 // Said again when the client is ready, see `notifications/initialized`.
                 continue;
             }
-            {
-                let mut state = self.lock();
-                if state.shown.as_ref().is_none_or(|shown| shown.shows_the_same(List::Tools, &now)) {
-                    continue;
-                }
-                state.shown = Some(now);
-            }
-            self.outlet.notify(reply::notification("notifications/tools/list_changed"));
-            for listen in self.unasked.listens.all().iter().filter(|listen| listen.tools) {
-                self.outlet.answer(listen.tools_changed(), None);
+            for changed in List::CHANGED {
+                self.tell_change(changed, &now);
             }
         }
     }
 
-    pub(super) fn list(self: &Arc<Self>, id: &str, rules: Rules, params: Option<&RawValue>, permit: Permit) {
-        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
-        let after = match cursor(params) {
+    /// Tells of one kind of change, if there is one.
+    fn tell_change(&self, changed: &str, now: &Arc<Catalog>) {
+        {
+            let mut state = self.lock();
+            let lists = List::changed_by(changed).iter();
+            if lists.filter(|list| state.shown.changes(**list, now)).count() == 0 {
+                return;
+            }
+        }
+        self.outlet.notify(reply::notification(changed));
+        for listen in self.unasked.listens.all().iter().filter(|listen| listen.hears(changed)) {
+            self.outlet.answer(listen.notification(changed, ""), None);
+        }
+    }
+
+    /// Answers the request for a list.
+    pub(super) fn list(
+        self: &Arc<Self>,
+        list: List,
+        id: &str,
+        era: Era,
+        params: Option<&RawValue>,
+        permit: Permit,
+    ) {
+        let after = match cursor(list, params) {
             Ok(after) => after,
             Err(rpc) => return self.outlet.answer(rpc.frame(id), permit),
         };
-        self.spawn(id, async move {
-            let guarded = guard::run(|| client.router.catalog(), place.asking().called_off()).await;
-            let catalog = match guarded {
-                guard::Guarded::Done(catalog) => catalog,
-                // A request that was taken back gets no answer.
-                guard::Guarded::CalledOff(guard::CalledOff::ByClient) => return,
-                guard::Guarded::CalledOff(guard::CalledOff::ByStop) => {
-                    let rpc = Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping");
-                    return client.outlet.answer(rpc.frame(place.id()), permit);
-                }
-                guard::Guarded::Panicked(text) => {
-                    tracing::error!(text, "list panicked");
-                    let rpc = Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request");
-                    return client.outlet.answer(rpc.frame(place.id()), permit);
-                }
+        let (client, asked, own_id) = (Arc::clone(self), Asked::new(self, list), id.to_owned());
+        self.aside(id, async move {
+            let catalog = match &after {
+                None => client.router.catalog(list).await,
+                // The other pages of what was shown.
+                Some(_) => client.router.offers.loaded().await.catalog,
             };
-            let page = catalog.page(List::Tools, after.as_deref());
-            let members = if rules.era == Era::Modern { modern::list_members() } else { String::new() };
-            let next =
-                page.next.map(|next| serde_json::json!(next)).map(|next| format!(r#","nextCursor":{next}"#));
-            let head = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{{members}"tools":"#, place.id());
-            let tail = format!("{}}}}}\n", next.unwrap_or_default());
-            client.outlet.answer(Frame::Pieces(vec![head.into(), page.items, tail.into()]), permit);
-            client.lock().shown = Some(catalog);
-            // It may have changed since it was taken.
-            client.listed.notify_one();
+            let frame = page(&own_id, list, era, catalog.page(list, after.as_deref()));
+            client.outlet.answer(frame, permit);
+            let mut state = client.lock();
+            let last = state.shown.last.get_mut(list);
+            if after.is_none() || last.is_none() {
+                *last = Some(catalog);
+            }
+            drop(state);
+            drop(asked);
         });
     }
 }
 
+/// One page as it is answered; the items' bytes are not copied.
+fn page(id: &str, list: List, era: Era, page: Page) -> Frame {
+    let members = if era == Era::Modern { modern::list_members() } else { String::new() };
+    let next = page.next.map(|next| format!(r#","nextCursor":{}"#, serde_json::json!(next)));
+    let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{members}"{}":"#, list.member());
+    let tail = format!("{}}}}}\n", next.unwrap_or_default());
+    Frame::Pieces(vec![head.into(), page.items, tail.into()])
+}
+
 /// Where a page begins; `None` for the first one.
-fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Rpc> {
+fn cursor(list: List, params: Option<&RawValue>) -> Result<Option<String>, Rpc> {
     #[derive(Deserialize)]
     struct Cursor {
         #[serde(default)]
@@ -88,8 +153,8 @@ fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Rpc> {
     }
     match params {
         None => Ok(None),
-        Some(params) => object::<Cursor>(params)
-            .map(|cursor| cursor.cursor)
-            .ok_or_else(|| Rpc::bad_params("tools/list takes params with a cursor that is a string")),
+        Some(params) => object::<Cursor>(params).map(|cursor| cursor.cursor).ok_or_else(|| {
+            Rpc::bad_params(format!("{} takes params with a cursor that is a string", list.method()))
+        }),
     }
 }

@@ -1,18 +1,19 @@
 //! What revision 2026-07-28 asks of us: every request says who sends it and what it can do.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::downstream::connection::SUBSCRIPTION_ID;
 use crate::downstream::greeting::Face;
 use crate::era::{Era, MODERN_VERSION};
-use crate::session::legacy::{Implementation, capabilities, server_info};
-use crate::session::reply::{self, Rpc, code};
+use crate::session::introduction::Introduction;
+use crate::session::legacy::{Implementation, server_info};
+use crate::session::reply::{Rpc, code};
 use crate::store::rows::ClientInfo;
-use crate::wire::{Frame, Meta, Params, Span, object, span_of};
+use crate::wire::{Meta, Params, Span, object, span_of};
 
 /// How long a list may be kept by the client, in milliseconds: not at all, `list_changed` tells.
 const TTL_MS: u64 = 0;
@@ -67,23 +68,22 @@ pub fn no_session() -> Rpc {
 
 /// The result of `server/discover`, in JSON.
 #[must_use]
-pub fn discover(instructions: &str) -> String {
-    json!({
-        "resultType": "complete",
-        "supportedVersions": [MODERN_VERSION],
-        "capabilities": capabilities(),
-        "instructions": instructions,
-        "ttlMs": TTL_MS,
-        "cacheScope": "private",
-        "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
-    })
-    .to_string()
+pub fn discover(introduction: &Introduction) -> String {
+    let (capabilities, instructions) =
+        (introduction.capabilities(Era::Modern), json!(introduction.instructions));
+    let members = list_members();
+    format!(
+        r#"{{{members}"supportedVersions":["{MODERN_VERSION}"],"capabilities":{capabilities},"instructions":{instructions}}}"#
+    )
 }
 
 /// The members that a list's result carries beside the list, in JSON, with a comma at the end.
 #[must_use]
 pub fn list_members() -> String {
-    format!(r#""resultType":"complete","ttlMs":{TTL_MS},"cacheScope":"private","#)
+    let info = server_info();
+    format!(
+        r#""resultType":"complete","ttlMs":{TTL_MS},"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{info}}},"#
+    )
 }
 
 /// What makes the result of an older server one that a modern client takes: where it stands, and what comes
@@ -101,11 +101,14 @@ pub fn result_members(line: &[u8], cacheable: bool, server_info: Option<&str>) -
     let info = server_info.map(|info| format!(r#""io.modelcontextprotocol/serverInfo":{info}"#));
     let mut members = String::from(r#""resultType":"complete""#);
     if cacheable {
-        members.push_str(&format!(r#","ttlMs":{TTL_MS},"cacheScope":"private""#));
+        // Writing to a string cannot fail.
+        let _ = write!(members, r#","ttlMs":{TTL_MS},"cacheScope":"private""#);
     }
     let mut inserted = Vec::new();
     match (info, peek.meta) {
-        (Some(info), None) => members.push_str(&format!(r#","_meta":{{{info}}}"#)),
+        (Some(info), None) => {
+            let _ = write!(members, r#","_meta":{{{info}}}"#);
+        }
         (Some(info), Some(meta)) => inserted.extend(inside(line, meta, info)),
         (None, _) => {}
     }
@@ -120,91 +123,6 @@ pub fn inside(line: &[u8], object: &RawValue, members: String) -> Option<(Span, 
     let start = span_of(line, object.get())?.start + 1;
     let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
     Some((start..start, members + comma))
-}
-
-/// A `subscriptions/listen` that is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// The request's id, in JSON.
-    pub id: Box<str>,
-    /// Whether it wants to hear that the tools changed.
-    pub tools: bool,
-    /// Resources whose updates it wants to hear of, by URI.
-    pub resources: Vec<Arc<str>>,
-    /// Tasks that it wants to hear of, by id.
-    pub tasks: Vec<Arc<str>>,
-}
-
-impl Listen {
-    /// Reads a listen request.
-    ///
-    /// # Errors
-    /// When it names no notifications.
-    pub fn read(id: &str, params: Option<&RawValue>) -> Result<Self, Rpc> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Filter {
-            #[serde(default)]
-            tools_list_changed: Option<bool>,
-        }
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow)]
-            notifications: &'a RawValue,
-        }
-        let bad =
-            || Rpc::bad_params("subscriptions/listen needs params.notifications as an object of booleans");
-        let params: Params<'_> = params.and_then(object).ok_or_else(bad)?;
-        let filter: Filter = object(params.notifications).ok_or_else(bad)?;
-        Ok(Self {
-            id: id.into(),
-            tools: filter.tools_list_changed == Some(true),
-            resources: Vec::new(),
-            tasks: Vec::new(),
-        })
-    }
-
-    /// Whether it wants to hear of a resource.
-    #[must_use]
-    pub fn wants_resource(&self, uri: &str) -> bool {
-        self.resources.iter().any(|wanted| **wanted == *uri)
-    }
-
-    /// Whether it wants to hear of a task.
-    #[must_use]
-    pub fn wants_task(&self, id: &str) -> bool {
-        self.tasks.iter().any(|wanted| **wanted == *id)
-    }
-
-    /// What the client is told first: the part of its wish that is granted.
-    #[must_use]
-    pub fn acknowledged(&self) -> Frame {
-        let granted = if self.tools { r#"{"toolsListChanged":true}"# } else { "{}" };
-        self.notification(
-            "notifications/subscriptions/acknowledged",
-            &format!(r#","notifications":{granted}"#),
-        )
-    }
-
-    /// It ends, and not because the client wants it.
-    #[must_use]
-    pub fn ended(&self) -> Frame {
-        let id = &self.id;
-        let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{id}}}}}"#);
-        reply::result(id, &result)
-    }
-
-    /// The tools changed.
-    #[must_use]
-    pub fn tools_changed(&self) -> Frame {
-        self.notification("notifications/tools/list_changed", "")
-    }
-
-    fn notification(&self, method: &str, members: &str) -> Frame {
-        let id = &self.id;
-        let params = format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{id}}}{members}}}"#);
-        Frame::own(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into_bytes())
-    }
 }
 
 #[cfg(test)]
@@ -269,21 +187,5 @@ mod tests {
             r#"{"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{}}}}"#,
         );
         check_members(r#"{"result":[],"id":1}"#, true, None, r#"{"result":[],"id":1}"#);
-    }
-
-    #[test]
-    fn a_listen_is_acknowledged_under_its_own_id() {
-        let params: &RawValue =
-            serde_json::from_str(r#"{"notifications":{"toolsListChanged":true}}"#).unwrap();
-        let listen = Listen::read("\"l-1\"", Some(params)).unwrap();
-        assert_eq!(
-            String::from_utf8(listen.acknowledged().pieces().concat()).unwrap(),
-            concat!(
-                r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":"#,
-                r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":"l-1"},"notifications":{"toolsListChanged":true}}}"#,
-                "\n"
-            )
-        );
-        assert_eq!(Listen::read("1", None).unwrap_err().code, -32602);
     }
 }

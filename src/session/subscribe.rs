@@ -12,7 +12,7 @@ use crate::downstream::Link;
 use crate::downstream::interest::Wants;
 use crate::era::Era;
 use crate::session::call;
-use crate::session::modern::Listen;
+use crate::session::listen::Listen;
 use crate::session::pending::Extras;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
@@ -39,6 +39,22 @@ pub struct Grant {
 enum What {
     Resource(Arc<str>),
     Task(Arc<str>),
+}
+
+impl What {
+    fn resource(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Resource(uri) => Some(uri),
+            Self::Task(_) => None,
+        }
+    }
+
+    fn task(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Task(id) => Some(id),
+            Self::Resource(_) => None,
+        }
+    }
 }
 
 impl Grant {
@@ -136,7 +152,7 @@ impl Client {
             let message = format!("the id of a subscription may have {LISTEN_ID_BYTES_MAX} bytes");
             return Err(Rpc::new(code::INVALID_REQUEST, "too_long", message));
         }
-        if listen.resources.is_empty() && listen.tasks.is_empty() {
+        if listen.subscriptions.iter().chain(&listen.tasks).flatten().next().is_none() {
             return self.acknowledge(listen, Vec::new(), permit.take());
         }
         let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
@@ -147,21 +163,12 @@ impl Client {
                 _ = place.asking().called_off() => return,
             };
             let id = listen.id.clone();
+            let names = |pick: fn(&What) -> Option<&Arc<str>>| -> Vec<Box<str>> {
+                granted.iter().filter_map(|grant| pick(&grant.what)).map(|name| (&**name).into()).collect()
+            };
             let listen = Listen {
-                resources: granted
-                    .iter()
-                    .filter_map(|grant| match &grant.what {
-                        What::Resource(uri) => Some(Arc::clone(uri)),
-                        What::Task(_) => None,
-                    })
-                    .collect(),
-                tasks: granted
-                    .iter()
-                    .filter_map(|grant| match &grant.what {
-                        What::Task(id) => Some(Arc::clone(id)),
-                        What::Resource(_) => None,
-                    })
-                    .collect(),
+                subscriptions: listen.subscriptions.as_ref().map(|_| names(What::resource)),
+                tasks: listen.tasks.as_ref().map(|_| names(What::task)),
                 ..listen
             };
             if let Err(rpc) = client.acknowledge(listen, granted, permit) {
@@ -174,6 +181,7 @@ impl Client {
     fn acknowledge(&self, listen: Listen, grants: Vec<Grant>, permit: Permit) -> Result<(), Rpc> {
         let acknowledged = listen.acknowledged();
         let now = self.router.offers.view().catalog;
+        self.lock().shown.subscribed(&listen, &now);
         // The acknowledgement is the first that is said under this id.
         self.unasked
             .listens
@@ -181,19 +189,16 @@ impl Client {
             .map_err(|_| {
                 let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
                 Rpc::new(code::INVALID_REQUEST, "too_many", message)
-            })?;
-        // From now on it wants to hear, also when it was shown nothing yet.
-        self.lock().shown.get_or_insert(now);
-        Ok(())
+            })
     }
 
     /// Has servers tell what a subscription names; those that cannot are left out.
     async fn grant(&self, listen: &Listen) -> Vec<Grant> {
-        let resources = listen
-            .resources
-            .iter()
-            .map(|uri| (Thing::Resource(uri.to_string()), What::Resource(uri.clone())));
-        let tasks = listen.tasks.iter().map(|id| (Thing::Task(id.to_string()), What::Task(id.clone())));
+        let resources = listen.subscriptions.iter().flatten();
+        let resources =
+            resources.map(|uri| (Thing::Resource(uri.to_string()), What::Resource((&**uri).into())));
+        let tasks = listen.tasks.iter().flatten();
+        let tasks = tasks.map(|id| (Thing::Task(id.to_string()), What::Task((&**id).into())));
         let wanted = resources.chain(tasks).map(|(thing, what)| async move {
             let places = self.find("subscriptions/listen", &thing).await.ok()?;
             let link = Arc::clone(places.first()?.link());

@@ -13,6 +13,7 @@ use crate::downstream::connection::{Connection, SUBSCRIPTION_ID};
 use crate::downstream::question::Question;
 use crate::downstream::relay::{Notification, Relay};
 use crate::session::asks::Asks;
+use crate::session::listen::Listen;
 use crate::session::listens::Listens;
 use crate::session::outlet::{Outlet, severity};
 use crate::wire::{Cut, Frame, Params, Span, object, span_of, splice, without};
@@ -50,11 +51,7 @@ impl Unasked {
 
     /// A notification of one thing that clients subscribe to: to an older client as it is, to a modern one
     /// under each of its subscriptions that names the thing.
-    fn subscribed(
-        &self,
-        heard: &Notification<'_>,
-        is_wanted: impl Fn(&crate::session::modern::Listen) -> bool,
-    ) {
+    fn subscribed(&self, heard: &Notification<'_>, is_wanted: impl Fn(&Listen) -> bool) {
         if self.asks.is_direct() {
             self.pass(heard);
         }
@@ -90,11 +87,11 @@ impl Relay for Unasked {
             "notifications/message" => self.message(heard),
             "notifications/resources/updated" => {
                 let uri = param(heard, |params| params.uri);
-                self.subscribed(heard, |listen| uri.as_deref().is_some_and(|uri| listen.wants_resource(uri)));
+                self.subscribed(heard, |listen| uri.as_deref().is_some_and(|uri| listen.names_resource(uri)));
             }
             "notifications/tasks" | "notifications/tasks/status" => {
                 let task = param(heard, |params| params.task_id);
-                self.subscribed(heard, |listen| task.as_deref().is_some_and(|task| listen.wants_task(task)));
+                self.subscribed(heard, |listen| task.as_deref().is_some_and(|task| listen.names_task(task)));
             }
             // The modern revision has it no more: the retry of a request tells.
             "notifications/elicitation/complete" if !self.asks.is_direct() => {}

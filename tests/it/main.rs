@@ -39,6 +39,7 @@ fn a_scripted_server_is_called_through_the_bridge() {
 mod accounting;
 mod comes_back;
 mod deadline;
+mod four_lists;
 mod guarded;
 mod noise;
 mod record_trouble;

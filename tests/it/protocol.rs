@@ -40,7 +40,16 @@ fn initialize_says_who_we_are_and_only_what_we_can() {
     let (_room, mut bridge) = serving();
     let result = bridge.initialize();
     assert_eq!(result["serverInfo"]["name"], "bridge");
-    assert_eq!(result["capabilities"], json!({ "logging": {}, "tools": { "listChanged": true } }));
+    let told = json!({ "listChanged": true });
+    let capabilities = json!({
+        "completions": {},
+        "logging": {},
+        "prompts": told,
+        "resources": { "listChanged": true, "subscribe": true },
+        "tasks": { "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } },
+        "tools": told,
+    });
+    assert_eq!(result["capabilities"], capabilities);
     assert!(result["instructions"].as_str().unwrap().contains("servers s;"), "{result}");
 }
 
@@ -181,8 +190,7 @@ fn ping_belongs_to_the_older_era_only() {
 fn methods_that_are_not_here_yet_are_unknown_in_both_eras() {
     let (_room, mut bridge) = serving();
     bridge.initialize();
-    for method in ["resources/list", "prompts/list", "completion/complete", "roots/list", "x/y", "", "tools"]
-    {
+    for method in ["completion/complete", "roots/list", "x/y", "", "tools", "tools/list/", "templates/list"] {
         check_error(&bridge.ask(method, &json!({})), -32601, "method_not_found");
         check_error(&bridge.modern(method, json!({})), -32601, "method_not_found");
     }
@@ -296,7 +304,7 @@ fn a_listen_is_acknowledged_and_tagged_until_it_is_cancelled() {
         );
         let told = bridge.told("notifications/subscriptions/acknowledged");
         assert_eq!(told["params"]["_meta"][SUBSCRIPTION_KEY], id);
-        assert_eq!(told["params"]["notifications"], json!({ "toolsListChanged": true }), "what is granted");
+        assert_eq!(told["params"]["notifications"], wants, "what is granted");
     }
     bridge.notify("notifications/cancelled", &json!({ "requestId": "l-1" }));
     bridge.modern("tools/call", json!({ "name": "s__change" }));
@@ -306,12 +314,15 @@ fn a_listen_is_acknowledged_and_tagged_until_it_is_cancelled() {
 }
 
 #[test]
-fn a_listen_that_wants_nothing_we_have_hears_nothing() {
+fn a_listen_hears_nothing_that_it_does_not_want() {
     let (_room, mut bridge) = serving();
     bridge.modern("tools/list", json!({}));
-    bridge.modern_request("subscriptions/listen", json!({ "notifications": { "promptsListChanged": true } }));
+    let wants = json!({ "promptsListChanged": true, "toolsListChanged": false, "somethingElse": true });
+    bridge.modern_request("subscriptions/listen", json!({ "notifications": wants }));
     let told = bridge.told("notifications/subscriptions/acknowledged");
-    assert_eq!(told["params"]["notifications"], json!({}));
+    assert_eq!(told["params"]["notifications"], json!({ "promptsListChanged": true }));
+    bridge.modern("tools/call", json!({ "name": "s__change" }));
+    assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
 }
 
 #[test]
