@@ -14,6 +14,8 @@ ALTER TABLE catalog ADD COLUMN resources        TEXT;
 ALTER TABLE catalog ADD COLUMN templates        TEXT;
 -- by which rules it was spoken to: legacy (`initialize`) or modern (`server/discover`); null if it never answered
 ALTER TABLE catalog ADD COLUMN era              TEXT;
+-- 1 if it was asked for the modern rules and does not know them; else null
+ALTER TABLE catalog ADD COLUMN legacy_only      INTEGER;
 -- the MCP revision that it spoke: 2025-11-25
 ALTER TABLE catalog ADD COLUMN protocol_version TEXT;
 -- what it can do, the JSON object that it sent

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::downstream::connection::Connection;
+use crate::downstream::greeting::Greeting;
 use crate::downstream::interest::Interest;
 use crate::downstream::listing::Listing;
 use crate::list::List;
@@ -183,6 +184,10 @@ pub enum Happened {
 pub trait Watcher: Send + Sync {
     /// Something happened to a server. Must not block.
     fn happened(&self, server: &ServerName, event: Happened);
+
+    /// What a server said of itself in an earlier life, if its program is still the same. May look at the
+    /// disk.
+    fn greeted_before(&self, server: &ServerName) -> Option<Greeting>;
 
     /// Lists of a server arrived whole, those that are there. Must not block.
     fn listed(&self, server: &ServerName, listing: Listing);

@@ -14,6 +14,8 @@ use crate::wire::object;
 pub struct Greeting {
     /// By which rules it is spoken to.
     pub era: Era,
+    /// Whether it was asked for the modern rules and does not know them.
+    pub legacy_only: bool,
     /// The revision that both speak.
     pub protocol_version: String,
     /// What it can do: the JSON object that it sent.
@@ -60,6 +62,7 @@ impl Greeting {
         let result: Initialized<'_> = object(result)?;
         Some(Self {
             era: Era::Legacy,
+            legacy_only: false,
             protocol_version: result.protocol_version,
             capabilities: object_text(result.capabilities)?,
             server_info: result.server_info.and_then(object_text),
@@ -91,6 +94,7 @@ impl Greeting {
         ours.then_some(())?;
         Some(Self {
             era: Era::Modern,
+            legacy_only: false,
             protocol_version: MODERN_VERSION.to_owned(),
             capabilities: object_text(result.capabilities)?,
             server_info: meta.and_then(|meta| meta.server_info).and_then(object_text),

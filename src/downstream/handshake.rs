@@ -29,15 +29,19 @@ pub enum NotGreeted {
 
 /// Opens a session: `initialize` and `notifications/initialized`. A server that knows no `initialize`
 /// speaks the modern revision; it is asked on the same pipe, since it keeps no session. Waits as long as
-/// the server does; the caller holds the deadline.
+/// the server does; the caller holds the deadline. `legacy_only` says that it is known to speak no other.
 ///
 /// # Errors
 /// What was wrong with the server's answer.
-pub async fn greet(connection: &Arc<Connection>, face: &Face) -> Result<Greeting, NotGreeted> {
+pub async fn greet(
+    connection: &Arc<Connection>,
+    face: &Face,
+    legacy_only: bool,
+) -> Result<Greeting, NotGreeted> {
     let greeting = match ask(connection, "initialize", &face.initialize()).await {
         Ok(answer) => {
             let greeting = result(&answer).and_then(Greeting::of_initialize);
-            greeting.ok_or(NotGreeted::Form("initialize"))?
+            Greeting { legacy_only, ..greeting.ok_or(NotGreeted::Form("initialize"))? }
         }
         // What it has against `initialize` is the better word when it knows no `server/discover` either.
         Err(NotGreeted::Refused(code)) => {

@@ -2,12 +2,13 @@
 //!
 //! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
 
+mod greeting;
 mod hearing;
+mod leaving;
 mod lists;
 mod wishes;
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,10 +20,11 @@ use crate::config::server::Server;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
-use crate::downstream::greeting::{Face, Greeting};
-use crate::downstream::handshake::greet;
+use crate::downstream::greeting::Face;
 use crate::downstream::interest::Interest;
+use crate::downstream::keeper::greeting::{Greet, NotMade};
 use crate::downstream::keeper::hearing::{for_keeper, read_in};
+use crate::downstream::keeper::leaving::{Left, discard};
 use crate::downstream::keeper::lists::{Asked, Relists};
 use crate::downstream::keeper::wishes::Wishes;
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
@@ -32,10 +34,7 @@ use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
 use crate::lines::Lines;
 use crate::outcome::Cause;
 use crate::pipes;
-use crate::policy::{Limits, Nature, Policy, Verdict};
-
-/// After a process ended, what it wrote last has this long to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+use crate::policy::{Limits, Policy};
 
 /// After a server closed its output, its process has this long to end by itself.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
@@ -84,14 +83,6 @@ struct Running {
     relists: Arc<Relists>,
     wishes: Wishes,
     started: Instant,
-}
-
-/// Why an attendance ended.
-enum Left {
-    /// The server ended, or has to.
-    Ended(Cause, String, Option<ExitStatus>),
-    /// The bridge stops.
-    Told,
 }
 
 impl Keeper {
@@ -156,18 +147,38 @@ impl Keeper {
         let again = self.status.borrow().starts > 1;
         self.change(LinkState::Starting, Some(pid), |_| {});
         self.tell(Happened::Started { pid, again });
-        let left = tokio::select! {
-            ready = self.make_ready(&mut running) => match ready {
+        let face = self.around.face.borrow().clone();
+        let mut greet = Greet::first(&face, self.around.watcher.greeted_before(&self.server.name).as_ref());
+        let left = loop {
+            let ready = tokio::select! {
+                ready = self.make_ready(&mut running, &face, greet) => ready,
+                () = told(stop) => break Left::Told,
+            };
+            match ready {
                 Ok(()) => {
                     self.is_ready(&running);
-                    tokio::select! {
+                    break tokio::select! {
                         left = self.attend(&mut running) => left,
                         () = told(stop) => Left::Told,
-                    }
+                    };
                 }
-                Err((cause, what, status)) => Left::Ended(cause, what, status),
-            },
-            () = told(stop) => Left::Told,
+                Err(NotMade::Failed(cause, what, status)) => break Left::Ended(cause, what, status),
+                // It never hears anything again: what it thinks of the question may stand in the way of
+                // `initialize`.
+                Err(NotMade::NotModern) => {
+                    let (server, pid) = (&self.server.name, running.process.pid);
+                    tracing::info!(%server, pid, "server does not speak the modern revision");
+                    greet = Greet::Initialize { legacy_only: true };
+                    discard(running).await;
+                    running = match self.start() {
+                        Ok(running) => running,
+                        Err(error) => {
+                            return self.failed(Ending::of(error.cause, error.to_string()), None, started);
+                        }
+                    };
+                    self.change(LinkState::Starting, Some(running.process.pid), |_| {});
+                }
+            }
         };
         self.leave(running, left).await;
     }
@@ -228,39 +239,6 @@ impl Keeper {
         })
     }
 
-    /// Handshake and first list, as long as the process lives and the start timeout allows.
-    async fn make_ready(&self, running: &mut Running) -> Result<(), (Cause, String, Option<ExitStatus>)> {
-        let Running { process, connection, reader, relists, wishes, .. } = running;
-        let asked = Asked { server: &self.server, around: &self.around, connection };
-        let greeted = async {
-            let face = self.around.face.borrow().clone();
-            let greeting = greet(connection, &face).await;
-            let greeting: Greeting = greeting.map_err(|what| (Cause::ProtocolGarbage, what.to_string()))?;
-            // Before the lists are asked for, so that no change of them is missed.
-            wishes.tell(connection).await;
-            asked.list_all(greeting, relists).await;
-            Ok::<_, (Cause, String)>(())
-        };
-        let timeout = self.server.start_timeout;
-        tokio::select! {
-            // What it said last before it ended says more than that it ended.
-            biased;
-            greeted = greeted => greeted.map_err(|(cause, what)| {
-                (cause, format!("answered the handshake with something else: {what}"), None)
-            }),
-            status = process.wait() => {
-                Err((Cause::ExitedBeforeReady, "ended before it was ready".to_owned(), status))
-            }
-            _ = reader => {
-                let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
-                Err((Cause::ExitedBeforeReady, "closed its output before it was ready".to_owned(), status))
-            }
-            () = tokio::time::sleep(timeout) => {
-                Err((Cause::TooSlow, format!("was not ready after {} s", timeout.as_secs()), None))
-            }
-        }
-    }
-
     fn is_ready(&mut self, running: &Running) {
         self.policy.ready(self.born.elapsed());
         let pid = running.process.pid;
@@ -306,62 +284,6 @@ impl Keeper {
         }
     }
 
-    /// Ends what is left of a life, and tells everybody who waits.
-    async fn leave(&mut self, running: Running, left: Left) {
-        let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
-        let pid = process.pid;
-        let told = matches!(left, Left::Told);
-        if told {
-            // Nobody may start a call on it any more, and its input is closed by the writer's end.
-            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
-        } else if !reader.is_finished() {
-            // A process that ended may have answered last; its output is read to the end.
-            let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
-        }
-        writer.abort();
-        let last = process.stop().await;
-        reader.abort();
-        let _ = tokio::time::timeout(LAST_WORDS, drain).await;
-        match left {
-            Left::Told => {
-                self.tell(Happened::Stopped { pid });
-                self.change(LinkState::Stopped, None, |_| {});
-            }
-            Left::Ended(cause, what, status) => {
-                let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
-                connection.end(Arc::new(ending.clone()));
-                self.failed(ending, Some(pid), started);
-            }
-        }
-    }
-
-    /// A start failed or a ready server ended: says so, and decides when it may be started again.
-    fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant) {
-        let ending = Arc::new(ending);
-        let was_ready = matches!(self.status.borrow().state, LinkState::Ready(_));
-        self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
-        let nature = match ending.cause {
-            Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
-            _ => Nature::Passing,
-        };
-        // Those who asked for this start are about to hear of its end; who still wants the server asks again.
-        while self.orders.try_recv().is_ok() {}
-        let verdict = self.policy.failed(self.born.elapsed(), nature, fastrand::f64());
-        // Not earlier than the policy's own moment: whoever sees it pass may start the server.
-        let now = Instant::now();
-        let state = match verdict {
-            Verdict::Rest { for_ } => LinkState::Resting { until: now + for_, because: Arc::clone(&ending) },
-            Verdict::Park { for_ } => {
-                self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
-                LinkState::Parked { until: now + for_, because: Arc::clone(&ending) }
-            }
-        };
-        self.change(state, None, |status| {
-            status.failed_starts += u64::from(!was_ready);
-            status.last_ending = Some(ending);
-        });
-    }
-
     fn change(&self, state: LinkState, pid: Option<u32>, more: impl FnOnce(&mut Status)) {
         tracing::debug!(server = %self.server.name, state = state.word(), pid, "server state");
         self.status.send_modify(|status| {
@@ -381,22 +303,4 @@ impl Keeper {
 async fn told(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// How a server ended, in words.
-fn ending(cause: Cause, what: &str, status: Option<ExitStatus>) -> Ending {
-    let exit_code = status.and_then(|status| status.code());
-    let signal = status.and_then(process::signal_of);
-    let how = match (exit_code, signal) {
-        (Some(code), _) => Some(format!("exit code {code}")),
-        (_, Some(signal)) => Some(format!("signal {signal}")),
-        _ => None,
-    };
-    let what = match (what, how) {
-        ("", None) => "ended".to_owned(),
-        ("", Some(how)) => format!("ended with {how}"),
-        (what, None) => what.to_owned(),
-        (what, Some(how)) => format!("{what} ({how})"),
-    };
-    Ending { exit_code, signal, ..Ending::of(cause, what) }
 }

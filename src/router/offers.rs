@@ -14,7 +14,6 @@ use crate::catalog::{Catalog, Offer};
 use crate::config::program::Program;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
-use crate::era::Era;
 use crate::list::{Each, List};
 use crate::names::ServerName;
 use crate::router::offers::kept::Kept;
@@ -131,16 +130,16 @@ impl Offers {
         }
     }
 
-    /// The era in which a server was greeted last, if its program is the same as then. Looks at the disk,
-    /// as little as the start of its process, which it is meant to precede.
+    /// What a server said of itself last, if its program is the same as then. Looks at the disk, as little as
+    /// the start of its process, which it is meant to precede.
     #[must_use]
-    pub fn era_of(&self, server: &ServerName) -> Option<Era> {
+    pub fn greeting_of(&self, server: &ServerName) -> Option<Greeting> {
         let known = self.order.iter().find(|known| known.server == *server)?;
         let now_ms = known.program.changed_ms();
         let mut state = self.lock();
         state.binary_ms.insert(server.clone(), now_ms);
         let kept = state.kept.get(server).filter(|kept| now_ms.is_some() && kept.binary_ms == now_ms)?;
-        kept.listing.greeting.as_ref().map(|greeting| greeting.era)
+        kept.listing.greeting.clone()
     }
 
     /// Whether a server's list may have changed without a word: its time is over, or it has none, nobody

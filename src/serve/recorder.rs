@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::downstream::{Happened, Watcher};
 use crate::names::ServerName;
@@ -34,6 +35,10 @@ impl Watcher for Recorder {
             tracing::info!(%server, pid, elapsed_ms, reason, event = event.event, "server event");
         }
         self.journal.server_event(event);
+    }
+
+    fn greeted_before(&self, server: &ServerName) -> Option<Greeting> {
+        self.offers.greeting_of(server)
     }
 
     fn listed(&self, server: &ServerName, listing: Listing) {

@@ -97,6 +97,7 @@ mod tests {
         let greetings = servers.iter().map(|(server, capabilities, instructions)| {
             let greeting = Greeting {
                 era: Era::Legacy,
+                legacy_only: false,
                 protocol_version: "2025-11-25".into(),
                 capabilities: (*capabilities).into(),
                 instructions: instructions.map(Arc::from),

@@ -226,6 +226,7 @@ fn catalog_row(row: &Row<'_>) -> rusqlite::Result<CatalogRow> {
     let greeting = match era.and_then(|word| Era::parse(&word)) {
         Some(era) => Some(GreetingRow {
             era,
+            legacy_only: row.get::<_, Option<bool>>(13)?.unwrap_or(false),
             protocol_version: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
             capabilities: row.get::<_, Option<String>>(9)?.unwrap_or_else(|| "{}".to_owned()),
             server_info: row.get(10)?,

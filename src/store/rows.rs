@@ -81,6 +81,8 @@ pub struct CatalogRow {
 pub struct GreetingRow {
     /// By which rules it was spoken to.
     pub era: Era,
+    /// Whether it was asked for the modern rules and does not know them.
+    pub legacy_only: bool,
     /// The revision.
     pub protocol_version: String,
     /// What it can do, a raw JSON object.

@@ -108,8 +108,8 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 /// without an answer (it has no era) changes nothing.
 pub(super) const CATALOG_SAVED: &str = "
 INSERT INTO catalog (key, server, tools, listed_at, prompts, resources, templates, era, protocol_version,
-                     capabilities, server_info, instructions, binary_time)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                     capabilities, server_info, instructions, binary_time, legacy_only)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (key) DO UPDATE
 SET server = excluded.server, listed_at = excluded.listed_at,
     tools = CASE excluded.tools WHEN '[]' THEN tools ELSE excluded.tools END,
@@ -117,7 +117,7 @@ SET server = excluded.server, listed_at = excluded.listed_at,
     templates = coalesce(excluded.templates, templates), era = excluded.era,
     protocol_version = excluded.protocol_version, capabilities = excluded.capabilities,
     server_info = excluded.server_info, instructions = excluded.instructions,
-    binary_time = excluded.binary_time
+    binary_time = excluded.binary_time, legacy_only = excluded.legacy_only
 WHERE excluded.era IS NOT NULL";
 
 /// Copies what it can, and waits for nobody.

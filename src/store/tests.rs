@@ -196,7 +196,8 @@ fn catalog_row(tools: &str) -> CatalogRow {
         resources: None,
         templates: None,
         greeting: Some(GreetingRow {
-            era: Era::Modern,
+            era: Era::Legacy,
+            legacy_only: true,
             protocol_version: "2026-07-28".into(),
             capabilities: r#"{"tools":{}}"#.into(),
             server_info: Some(r#"{"name":"x"}"#.into()),

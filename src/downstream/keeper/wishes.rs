@@ -98,15 +98,14 @@ async fn tell_legacy(connection: &Arc<Connection>, told: &Wanted, wanted: &Wante
 
 /// Opens a subscription and waits for its acknowledgement.
 async fn listen(connection: &Arc<Connection>, wanted: &Wanted) -> Option<InFlight> {
-    let mut filter =
-        json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
-    let mut add = |key: &str, ids: Vec<&str>| {
-        if !ids.is_empty() {
-            filter[key] = json!(ids);
-        }
+    let ids = |key: &str, ids: Vec<&str>| {
+        if ids.is_empty() { String::new() } else { format!(r#","{key}":{}"#, json!(ids)) }
     };
-    add("resourceSubscriptions", wanted.resources.iter().map(|uri| &**uri).collect());
-    add("taskIds", wanted.tasks.iter().map(|id| &**id).collect());
+    let resources = ids("resourceSubscriptions", wanted.resources.iter().map(|uri| &**uri).collect());
+    let tasks = ids("taskIds", wanted.tasks.iter().map(|id| &**id).collect());
+    let filter = format!(
+        r#"{{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true{resources}{tasks}}}"#
+    );
     let params = connection.own_params(&format!(r#""notifications":{filter}"#));
     let mut in_flight = connection.ask_own("subscriptions/listen", &params).ok()?;
     let acknowledged = connection.listening(in_flight.id());

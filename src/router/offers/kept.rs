@@ -37,6 +37,7 @@ impl Kept {
         };
         let greeting = row.greeting.map(|greeting| Greeting {
             era: greeting.era,
+            legacy_only: greeting.legacy_only,
             protocol_version: greeting.protocol_version,
             capabilities: greeting.capabilities.into(),
             instructions: greeting.instructions.map(Arc::from),
@@ -57,6 +58,7 @@ impl Kept {
             templates: json(List::Templates),
             greeting: self.listing.greeting.as_ref().map(|greeting| GreetingRow {
                 era: greeting.era,
+                legacy_only: greeting.legacy_only,
                 protocol_version: greeting.protocol_version.clone(),
                 capabilities: greeting.capabilities.to_string(),
                 server_info: greeting.server_info.as_deref().map(str::to_owned),

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use super::*;
 use crate::config::server::Server;
 use crate::downstream::listing::Items;
+use crate::era::Era;
 use crate::store::{Journal, Options};
 
 /// A server `s` and its record.
@@ -58,6 +59,7 @@ fn s() -> ServerName {
 fn greeting(capabilities: &str) -> Greeting {
     Greeting {
         era: Era::Modern,
+        legacy_only: false,
         protocol_version: "2026-07-28".into(),
         capabilities: capabilities.into(),
         instructions: Some("be kind".into()),
@@ -166,18 +168,37 @@ async fn a_server_whose_tools_did_not_arrive_is_waited_for_until_it_was_tried() 
 async fn an_era_counts_until_the_program_is_changed() {
     let room = Room::new();
     let offers = room.offers();
-    assert_eq!(offers.era_of(&s()), None);
+    assert_eq!(offers.greeting_of(&s()).map(|greeting| greeting.era), None);
     offers.heard(&s(), listing(EVERYTHING, everything()));
     room.journal.flush().await;
     let anew = room.offers();
-    assert_eq!((offers.era_of(&s()), anew.era_of(&s())), (Some(Era::Modern), Some(Era::Modern)));
+    assert_eq!(
+        (
+            offers.greeting_of(&s()).map(|greeting| greeting.era),
+            anew.greeting_of(&s()).map(|greeting| greeting.era)
+        ),
+        (Some(Era::Modern), Some(Era::Modern))
+    );
     room.changed(2);
-    assert_eq!((offers.era_of(&s()), anew.era_of(&s()), room.offers().era_of(&s())), (None, None, None));
+    assert_eq!(
+        (
+            offers.greeting_of(&s()).map(|greeting| greeting.era),
+            anew.greeting_of(&s()).map(|greeting| greeting.era),
+            room.offers().greeting_of(&s()).map(|greeting| greeting.era)
+        ),
+        (None, None, None)
+    );
     check(&anew, [1, 1, 1, 1]);
     // It is greeted anew.
     offers.heard(&s(), listing(EVERYTHING, everything()));
     room.journal.flush().await;
-    assert_eq!((offers.era_of(&s()), room.offers().era_of(&s())), (Some(Era::Modern), Some(Era::Modern)));
+    assert_eq!(
+        (
+            offers.greeting_of(&s()).map(|greeting| greeting.era),
+            room.offers().greeting_of(&s()).map(|greeting| greeting.era)
+        ),
+        (Some(Era::Modern), Some(Era::Modern))
+    );
 }
 
 #[tokio::test]

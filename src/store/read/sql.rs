@@ -51,10 +51,10 @@ LIMIT ?2";
 
 pub(super) const CATALOG: &str = "
 SELECT key, server, tools, listed_at, prompts, resources, templates, era, protocol_version, capabilities,
-       server_info, instructions, binary_time
+       server_info, instructions, binary_time, legacy_only
 FROM catalog WHERE key = ?1";
 
 /// The same of a file that the writer has not brought to today's schema yet.
 pub(super) const CATALOG_BEFORE_2: &str = "
-SELECT key, server, tools, listed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT key, server, tools, listed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM catalog WHERE key = ?1";

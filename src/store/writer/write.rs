@@ -163,6 +163,7 @@ impl Writer {
             greeting.and_then(|greeting| greeting.server_info.as_ref()),
             greeting.and_then(|greeting| greeting.instructions.as_ref()),
             row.binary_time_ms.map(stamp::text),
+            greeting.filter(|greeting| greeting.legacy_only).map(|_| 1),
         ])?;
         Ok(())
     }

@@ -1,0 +1,108 @@
+//! The end of a life: what is told, what is cleared away, and when the next one may begin.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::downstream::keeper::{Keeper, Running};
+use crate::downstream::process;
+use crate::downstream::{Ending, Happened, LinkState};
+use crate::outcome::Cause;
+use crate::policy::{Nature, Verdict};
+
+/// After a process ended, what it wrote last has this long to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Why an attendance ended.
+pub(super) enum Left {
+    /// The server ended, or has to.
+    Ended(Cause, String, Option<ExitStatus>),
+    /// The bridge stops.
+    Told,
+}
+
+impl Keeper {
+    /// Ends what is left of a life, and tells everybody who waits.
+    pub(super) async fn leave(&mut self, running: Running, left: Left) {
+        let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
+        let pid = process.pid;
+        let told = matches!(left, Left::Told);
+        if told {
+            // Nobody may start a call on it any more, and its input is closed by the writer's end.
+            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
+        } else if !reader.is_finished() {
+            // A process that ended may have answered last; its output is read to the end.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
+        }
+        writer.abort();
+        let last = process.stop().await;
+        reader.abort();
+        let _ = tokio::time::timeout(LAST_WORDS, drain).await;
+        match left {
+            Left::Told => {
+                self.tell(Happened::Stopped { pid });
+                self.change(LinkState::Stopped, None, |_| {});
+            }
+            Left::Ended(cause, what, status) => {
+                let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
+                connection.end(Arc::new(ending.clone()));
+                self.failed(ending, Some(pid), started);
+            }
+        }
+    }
+
+    /// A start failed or a ready server ended: says so, and decides when it may be started again.
+    pub(super) fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant) {
+        let ending = Arc::new(ending);
+        let was_ready = matches!(self.status.borrow().state, LinkState::Ready(_));
+        self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
+        let nature = match ending.cause {
+            Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
+            _ => Nature::Passing,
+        };
+        // Those who asked for this start are about to hear of its end; who still wants the server asks again.
+        while self.orders.try_recv().is_ok() {}
+        let verdict = self.policy.failed(self.born.elapsed(), nature, fastrand::f64());
+        // Not earlier than the policy's own moment: whoever sees it pass may start the server.
+        let now = Instant::now();
+        let state = match verdict {
+            Verdict::Rest { for_ } => LinkState::Resting { until: now + for_, because: Arc::clone(&ending) },
+            Verdict::Park { for_ } => {
+                self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
+                LinkState::Parked { until: now + for_, because: Arc::clone(&ending) }
+            }
+        };
+        self.change(state, None, |status| {
+            status.failed_starts += u64::from(!was_ready);
+            status.last_ending = Some(ending);
+        });
+    }
+}
+
+/// Ends a process that was only asked something.
+pub(super) async fn discard(running: Running) {
+    let Running { process, connection, reader, writer, drain, .. } = running;
+    connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was only asked which revision it speaks")));
+    writer.abort();
+    process.stop().await;
+    reader.abort();
+    let _ = tokio::time::timeout(LAST_WORDS, drain).await;
+}
+
+/// How a server ended, in words.
+fn ending(cause: Cause, what: &str, status: Option<ExitStatus>) -> Ending {
+    let exit_code = status.and_then(|status| status.code());
+    let signal = status.and_then(process::signal_of);
+    let how = match (exit_code, signal) {
+        (Some(code), _) => Some(format!("exit code {code}")),
+        (_, Some(signal)) => Some(format!("signal {signal}")),
+        _ => None,
+    };
+    let what = match (what, how) {
+        ("", None) => "ended".to_owned(),
+        ("", Some(how)) => format!("ended with {how}"),
+        (what, None) => what.to_owned(),
+        (what, Some(how)) => format!("{what} ({how})"),
+    };
+    Ending { exit_code, signal, ..Ending::of(cause, what) }
+}
