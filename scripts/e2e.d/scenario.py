@@ -1,7 +1,7 @@
-"""One client through one session: scenario.py SDK MODE ROOM [--direct]
+"""One client through one session: scenario.py CLIENT MODE ROOM [--direct]
 
-SDK is sdk1 or sdk2, MODE one of its eras, ROOM a folder with config.toml. The bridge is $BRIDGE. What was called goes to
-ROOM/calls.json, for the look at the record afterwards.
+CLIENT is the end of a client_*.py, MODE one of its eras, ROOM a folder with config.toml. The bridge is $BRIDGE. What was
+called goes to ROOM/calls.json, for the look at the record afterwards.
 """
 
 import asyncio
@@ -11,30 +11,31 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 
 import checks
 import direct
+import features
 from checks import check, descendants, until
+from ears import PATIENCE_S, Ears
 
-sdk_name, mode, room, *rest = sys.argv[1:]
-sdk = importlib.import_module(sdk_name)
+client, mode, room, *rest = sys.argv[1:]
+sdk = importlib.import_module(f"client_{client}")
 is_direct = "--direct" in rest
-checks.name = f"{sdk_name}/{mode}" + ("/direct" if is_direct else "")
-client_name = f"e2e-{sdk_name}-{mode}"
+checks.name = f"{client}/{mode}" + ("/direct" if is_direct else "")
+client_name = f"e2e-{client}-{mode}"
 config = f"{room}/config.toml"
-calls = {"ok": 0, "tool_error": 0, "cancelled": 0}
+calls = Counter()
 
 LONG = "everything__trigger-long-running-operation"
-WANTED = {"time__get_current_time", "time__convert_time", "everything__echo", LONG}
-# No call of this scenario takes longer, also on a slow machine.
-PATIENCE_S = 30
+OURS = ("modern", "legacy")
 
 
-def connect():
+def connect(ears):
     if is_direct:
-        return direct.connect(sdk, config, mode, client_name)
+        return direct.connect(sdk, config, mode, client_name, ears)
     serve = ["serve", "--config", config, "--data-dir", f"{room}/data"]
-    return sdk.connect(os.environ["BRIDGE"], serve, {}, mode, client_name)
+    return sdk.connect(os.environ["BRIDGE"], serve, {}, mode, client_name, ears)
 
 
 def exists(pid):
@@ -45,51 +46,57 @@ def exists(pid):
     return True
 
 
-async def call(link, name, arguments, progress=None):
-    answer = await asyncio.wait_for(link.call(name, arguments, progress), PATIENCE_S)
-    calls["tool_error" if answer.is_error else "ok"] += 1
-    return answer
+class Talk:
+    """A connection, what is heard on it, and the count of what was called."""
+
+    def __init__(self, link, ears):
+        self.link, self.ears = link, ears
+
+    def is_modern(self, server):
+        """Whether the client's side of the way to a server is modern: without a bridge, the server has a say."""
+        return self.link.modern_with(server) if is_direct else self.link.modern
+
+    async def call(self, name, arguments=None, progress=None):
+        answer = await asyncio.wait_for(self.link.call(name, arguments or {}, progress), PATIENCE_S)
+        calls[f"{name} {'tool_error' if answer.is_error else 'ok'}"] += 1
+        return answer
+
+    async def text(self, name, arguments=None):
+        return (await self.call(name, arguments)).text
+
+    async def taken_back(self, name, arguments):
+        """Calls, waits for the first progress, cancels; returns whether the call ended by that."""
+        running = asyncio.Event()
+
+        async def progress(_at, _total, _message):
+            running.set()
+
+        task = asyncio.create_task(self.link.call(name, arguments, progress))
+        await asyncio.wait_for(running.wait(), PATIENCE_S)
+        await self.link.cancel(task)
+        await asyncio.wait([task], timeout=PATIENCE_S)
+        calls[f"{name} cancelled"] += 1
+        return task.cancelled()
 
 
-async def lists(link):
-    """The first list may come before a slow server is there; it is whole soon after."""
-    end = time.monotonic() + PATIENCE_S
-    names = set(await link.tools())
-    while not WANTED <= names and time.monotonic() < end:
-        await asyncio.sleep(0.1)
-        names = set(await link.tools())
-    check("the tools of both servers are listed under the servers' names", WANTED <= names, f"{sorted(names)}")
-
-
-async def calls_tools(link):
-    answer = await call(link, "time__get_current_time", {"timezone": "Europe/Paris"})
+async def calls_tools(talk):
+    answer = await talk.call("time__get_current_time", {"timezone": "Europe/Paris"})
     check("the time server answers", not answer.is_error and "Europe/Paris" in answer.text, answer.text)
-    answer = await call(link, "everything__echo", {"message": "grüße \\ \"今日\" \u2028"})
-    check("an echo keeps its text", answer.text == "Echo: grüße \\ \"今日\" \u2028", answer.text)
+    text = await talk.text("everything__echo", {"message": "grüße \\ \"今日\" \u2028"})
+    check("an echo keeps its text", text == "Echo: grüße \\ \"今日\" \u2028", text)
     names = [f"number {n}" for n in range(20)]
-    answers = await asyncio.gather(*(call(link, "everything__echo", {"message": name}) for name in names))
-    check("20 calls at once get their own answers", [a.text for a in answers] == [f"Echo: {n}" for n in names])
+    answers = await asyncio.gather(*(talk.text("everything__echo", {"message": name}) for name in names))
+    check("20 calls at once get their own answers", answers == [f"Echo: {n}" for n in names])
 
 
-async def makes_progress(link):
-    seen = []
-
-    async def progress(at, total, _message):
-        seen.append((at, total))
-
-    answer = await call(link, LONG, {"duration": 0.5, "steps": 10}, progress)
-    check("a long call completes", "completed" in answer.text, answer.text)
-    check("its progress came in order, before the answer", seen == [(n, 10) for n in range(1, 11)], f"{seen}")
-
-
-async def fails_well(link):
-    answer = await call(link, "time__get_current_time", {"timezone": "No/Where"})
+async def fails_well(talk):
+    answer = await talk.call("time__get_current_time", {"timezone": "No/Where"})
     check("a failing tool says so in its result", answer.is_error and "No/Where" in answer.text, answer.text)
-    answer = await call(link, "everything__echo", {})
+    answer = await talk.call("everything__echo", {})
     check("wrong arguments are answered by the server", answer.is_error and "-32602" in answer.text, answer.text)
 
 
-async def comes_back(link):
+async def comes_back(talk):
     victims = [pid for pid, args in descendants().items() if "mcp_server_time" in args]
     if not check("the time server's process can be seen", len(victims) == 1, f"{victims}"):
         return
@@ -98,45 +105,46 @@ async def comes_back(link):
     # have an unknown outcome.
     until(lambda: not exists(victims[0]), 5)
     try:
-        answer = await call(link, "time__get_current_time", {"timezone": "UTC"})
+        answer = await talk.call("time__get_current_time", {"timezone": "UTC"})
         held, detail = not answer.is_error, answer.text
     except Exception as error:
         held, detail = False, repr(error)
     check("the first call after kill -9 of the server succeeds", held, detail)
-    answer = await call(link, "everything__echo", {"message": "still here"})
-    check("the other server did not notice", answer.text == "Echo: still here", answer.text)
+    text = await talk.text("everything__echo", {"message": "still here"})
+    check("the other server did not notice", text == "Echo: still here", text)
 
 
-async def cancels(link):
-    running = asyncio.Event()
-
-    async def progress(_at, _total, _message):
-        running.set()
-
-    request_id = link.next_request_id()
-    task = asyncio.create_task(link.call(LONG, {"duration": 60, "steps": 600}, progress))
-    await asyncio.wait_for(running.wait(), PATIENCE_S)
-    await link.cancel(task, request_id)
-    await asyncio.wait([task], timeout=PATIENCE_S)
-    calls["cancelled"] += 1
-    check("a running call can be cancelled", task.cancelled(), "the call went on")
+async def cancels(talk):
+    check("a running call can be cancelled", await talk.taken_back(LONG, {"duration": 60, "steps": 600}))
     start = time.monotonic()
-    answer = await call(link, "everything__echo", {"message": "after"})
+    text = await talk.text("everything__echo", {"message": "after"})
     took = time.monotonic() - start
-    check("the next call is answered at once", answer.text == "Echo: after" and took < 1, f"{took:.2f} s")
+    check("the next call is answered at once", text == "Echo: after" and took < 1, f"{took:.2f} s")
 
 
 async def session():
-    async with connect() as link:
+    ears = Ears()
+    async with connect(ears) as link:
+        talk = Talk(link, ears)
         if link.version:
             check(f"speaks {sdk.versions[mode]}", link.version == sdk.versions[mode], link.version)
-        await lists(link)
-        await calls_tools(link)
-        await makes_progress(link)
-        await fails_well(link)
+        await features.lists(talk)
+        await calls_tools(talk)
+        await fails_well(talk)
+        await features.everything_asks(talk)
+        await features.roots_change(talk)
+        for server in OURS:
+            await features.asks(talk, server)
+            await features.makes_progress(talk, server)
+            await features.cancels(talk, server)
+            await features.reads(talk, server)
+            await features.completes(talk, server)
+            await features.logs(talk, server, sdk)
+        if link.listens:
+            await features.tells_changes(talk, OURS)
         if not is_direct:
-            await comes_back(link)
-        await cancels(link)
+            await comes_back(talk)
+        await cancels(talk)
         family = descendants()
         closing = time.monotonic()
     took = time.monotonic() - closing
@@ -148,11 +156,11 @@ async def session():
 
 
 async def lists_again():
-    """A second start knows the tools without starting anything."""
-    async with connect() as link:
+    """A second start knows the lists without starting anything."""
+    async with connect(Ears()) as link:
         names = set(await link.tools())
         servers = [args for args in descendants().values() if "mcp_server_time" in args or "server-everything" in args]
-    check("a second start lists the tools without starting a server", WANTED <= names and not servers, f"{servers}")
+    check("a second start lists the tools without starting a server", features.TOOLS <= names and not servers, f"{servers}")
 
 
 async def main():
