@@ -3,6 +3,9 @@
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
+// What the SDK says to a console is not for the reader of our lines.
+console.log = console.info = console.debug = console.error;
+
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
 const require = createRequire(process.env.NODE_HOME + '/');
 const sdk = process.argv[2] === 'ts1' ? one() : two();

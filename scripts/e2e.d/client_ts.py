@@ -39,28 +39,30 @@ class Driver:
         return number, future
 
     async def read(self):
-        async for line in self.process.stdout:
-            message = json.loads(line)
-            if "ask" in message:
-                value = getattr(self.ears, message["kind"])(*message["with"])
-                self.write({"answer": message["ask"], "value": value})
-            elif "event" in message:
-                getattr(self.ears, message["event"])(*message["with"])
-            elif "progress" in message:
-                await self.progress[message["progress"]](*message["with"])
-            else:
-                self.settle(message)
-        for future in self.waiting.values():
-            if not future.done():
-                future.set_exception(Refused("the driver is gone"))
+        try:
+            async for line in self.process.stdout:
+                await self.take(json.loads(line))
+        finally:
+            for future in self.waiting.values():
+                if not future.done():
+                    future.set_exception(Refused("the driver is gone"))
+
+    async def take(self, message):
+        if "ask" in message:
+            value = getattr(self.ears, message["kind"])(*message["with"])
+            self.write({"answer": message["ask"], "value": value})
+        elif "event" in message:
+            getattr(self.ears, message["event"])(*message["with"])
+        elif "progress" in message:
+            await self.progress[message["progress"]](*message["with"])
+        else:
+            self.settle(message)
 
     def settle(self, message):
         future = self.waiting.pop(message["id"])
         if future.done():
             return
-        if message.get("cancelled"):
-            future.cancel()
-        elif "error" in message:
+        if "error" in message:
             future.set_exception(Refused(message["error"]))
         else:
             future.set_result(message.get("value"))

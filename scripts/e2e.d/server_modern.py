@@ -5,16 +5,17 @@ server_legacy.py: the same names with another scheme in the URIs.
 """
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import mcp_types as types
 from mcp.server.mcpserver import Context, Elicit, ElicitationResult, ListRoots, MCPServer, Resolve, Sample
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.resources import TextResource
-from mcp.server.stdio import stdio_server
 from mcp.server.lowlevel.server import NotificationOptions
+from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel
 
@@ -282,24 +283,33 @@ async def set_level(_ctx, params):
     return types.EmptyResult()
 
 
-async def refuse_initialize(ctx, call_next) -> Any:
-    if ctx.method == "initialize":
-        data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": (ctx.params or {}).get("protocolVersion")}
-        raise MCPError(types.UNSUPPORTED_PROTOCOL_VERSION, "only the modern era here", data)
-    return await call_next(ctx)
-
-
 low.add_request_handler("resources/subscribe", types.SubscribeRequestParams, subscribe)
 low.add_request_handler("resources/unsubscribe", types.UnsubscribeRequestParams, unsubscribe)
 low.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
-if "--modern-only" in sys.argv:
-    low.middleware.append(refuse_initialize)
+
+
+async def without_initialize(read, write, onward):
+    """Refuses `initialize` before the SDK sees it: as a first request it would bind the SDK to the legacy era."""
+    async with onward:
+        async for item in read:
+            message = getattr(item, "message", None)
+            if getattr(message, "method", None) == "initialize":
+                data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": message.params["protocolVersion"]}
+                error = types.ErrorData(code=types.UNSUPPORTED_PROTOCOL_VERSION, message="modern only", data=data)
+                await write.send(SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=message.id, error=error)))
+            else:
+                await onward.send(item)
 
 
 async def main():
     options = low.create_initialization_options(NotificationOptions(True, True, True))
-    async with stdio_server() as (read, write):
+    async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
+        if "--modern-only" in sys.argv:
+            onward, filtered = anyio.create_memory_object_stream(0)
+            tasks.start_soon(without_initialize, read, write, onward)
+            read = filtered
         await low.run(read, write, options)
+        tasks.cancel_scope.cancel()
 
 
 anyio.run(main)
