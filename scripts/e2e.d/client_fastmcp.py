@@ -48,8 +48,9 @@ class Connection:
     async def prompt(self, name, arguments):
         return (await self.client.get_prompt(name, arguments)).messages[0].content.text
 
-    async def complete_prompt(self, name, argument, value):
-        return (await self.client.complete(types.PromptReference(name=name), {"name": argument, "value": value})).values
+    async def complete_prompt(self, name, argument, value, context=None):
+        ref = types.PromptReference(name=name)
+        return (await self.client.complete(ref, {"name": argument, "value": value}, context)).values
 
     async def complete_template(self, template, argument, value):
         ref = types.ResourceTemplateReference(uri=template)

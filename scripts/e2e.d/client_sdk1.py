@@ -56,9 +56,9 @@ class Connection:
     async def prompt(self, name, arguments):
         return (await self.session.get_prompt(name, arguments)).messages[0].content.text
 
-    async def complete_prompt(self, name, argument, value):
+    async def complete_prompt(self, name, argument, value, context=None):
         ref = types.PromptReference(type="ref/prompt", name=name)
-        return (await self.session.complete(ref, {"name": argument, "value": value})).completion.values
+        return (await self.session.complete(ref, {"name": argument, "value": value}, context)).completion.values
 
     async def complete_template(self, template, argument, value):
         ref = types.ResourceTemplateReference(type="ref/resource", uri=template)

@@ -67,9 +67,9 @@ class Connection:
     async def prompt(self, name, arguments):
         return (await self.client.get_prompt(name, arguments)).messages[0].content.text
 
-    async def complete_prompt(self, name, argument, value):
+    async def complete_prompt(self, name, argument, value, context=None):
         ref = types.PromptReference(name=name)
-        return (await self.client.complete(ref, {"name": argument, "value": value})).completion.values
+        return (await self.client.complete(ref, {"name": argument, "value": value}, context)).completion.values
 
     async def complete_template(self, template, argument, value):
         ref = types.ResourceTemplateReference(uri=template)

@@ -94,7 +94,10 @@ async function pages(method, field) {
   return found;
 }
 
-const completion = async (ref, name, value) => (await client.complete({ ref, argument: { name, value } })).completion.values;
+async function completion(ref, name, value, before) {
+  const params = { ref, argument: { name, value }, ...(before && { context: { arguments: before } }) };
+  return (await client.complete(params)).completion.values;
+}
 
 const verbs = {
   async connect({ command, args, env, mode, name }) {
@@ -128,8 +131,8 @@ const verbs = {
   abort: (id) => void running.get(id)?.abort('no longer needed'),
   read: async (uri) => (await client.readResource({ uri })).contents[0].text,
   prompt: async (name, args) => (await client.getPrompt({ name, arguments: args })).messages[0].content.text,
-  complete_prompt: (name, argument, value) => completion({ type: 'ref/prompt', name }, argument, value),
-  complete_template: (uri, argument, value) => completion({ type: 'ref/resource', uri }, argument, value),
+  complete_prompt: (name, ...rest) => completion({ type: 'ref/prompt', name }, ...rest),
+  complete_template: (uri, ...rest) => completion({ type: 'ref/resource', uri }, ...rest),
   async level(level) {
     if (sdk.isModern(client)) meta = { [LOG_LEVEL]: level };
     else await client.setLoggingLevel(level);

@@ -54,9 +54,9 @@ class Direct:
         link, prompt = self.named(name)
         return await link.prompt(prompt, arguments)
 
-    async def complete_prompt(self, name, argument, value):
+    async def complete_prompt(self, name, argument, value, context=None):
         link, prompt = self.named(name)
-        return await link.complete_prompt(prompt, argument, value)
+        return await link.complete_prompt(prompt, argument, value, context)
 
     async def complete_template(self, template, argument, value):
         return await self.owner(template).complete_template(template, argument, value)

@@ -12,11 +12,12 @@ OURS = ("modern", "legacy")
 TOOLS = {"time__get_current_time", "time__convert_time", "everything__echo"} | {
     f"{server}__{tool}" for server in OURS for tool in OWN_TOOLS
 }
-PROMPTS = {"everything__simple-prompt"} | {f"{server}__{prompt}" for server in OURS for prompt in OWN_PROMPTS}
+PROMPTS = {"everything__simple-prompt", "everything__completable-prompt"} | {f"{server}__{prompt}" for server in OURS for prompt in OWN_PROMPTS}
 RESOURCES = {f"{server}://{path}" for server in OURS for path in ["counter", "page/0", "page/1", "page/2", "page/3"]}
 TEMPLATES = {"demo://resource/dynamic/text/{resourceId}"} | {
     f"{server}://{path}" for server in OURS for path in ["letter/{name}", "signed/{title}"]
 }
+DYNAMIC = "demo://resource/dynamic/text/1"
 # These are there only if a server was told what the client can do.
 ASKING = {f"everything__{tool}" for tool in ["trigger-elicitation-request", "trigger-sampling-request", "get-roots-list"]}
 
@@ -145,6 +146,14 @@ async def completes(talk, server):
     check(f"{server}: a template's argument is completed", values == ["Dr. Grace"], f"{values}")
 
 
+async def completes_in_context(talk):
+    """What was filled in before decides what is offered."""
+    prompt = "everything__completable-prompt"
+    for department, wanted in {"Engineering": ["Alice", "Bob", "Charlie"], "Sales": ["David", "Eve", "Frank"]}.items():
+        values = await talk.link.complete_prompt(prompt, "name", "", {"department": department})
+        check(f"everything: the names of {department} are offered", values == wanted, f"{values}")
+
+
 async def logs(talk, server, sdk):
     if talk.is_modern(server) and not getattr(sdk, "ALWAYS_ASKS_FOR_LOGS", False):
         await talk.call(f"{server}__log")
@@ -174,7 +183,11 @@ def own_logs(talk, server):
 async def tells_changes(talk, servers):
     link, ears = talk.link, talk.ears
     uris = [f"{server}://counter" for server in servers]
-    await link.listen(uris)
+    await link.listen([*uris, DYNAMIC])
+    # This server tells at once of all that is subscribed, and again every 5 seconds.
+    await talk.call("everything__toggle-subscriber-updates")
+    check("everything: an update of a subscribed resource is told", await ears.hear("updated", DYNAMIC))
+    await talk.call("everything__toggle-subscriber-updates")
     for server, uri in zip(servers, uris):
         before = await link.read(uri)
         at = await talk.text(f"{server}__touch")
@@ -182,7 +195,6 @@ async def tells_changes(talk, servers):
         after = await link.read(uri)
         check(f"{server}: an update of a subscribed resource is told", held and (before, after) == ("count 0", f"count {at}"), f"{before}, {after}")
         await grows(talk, server)
-    # server-everything tells at once of all that is subscribed.
     await link.unlisten()
     ears.events.clear()
     for server in servers:

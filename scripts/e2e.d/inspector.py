@@ -1,7 +1,4 @@
-"""The Inspector's command line, a process for each request: inspector.py MODE ROOM [--direct]
-
-It needs a newer node than the other clients: the one of $NODE_HOME.
-"""
+"""The Inspector's command line, a process for each request: inspector.py MODE ROOM [--direct]"""
 
 import json
 import os
@@ -19,7 +16,7 @@ mode, room, *rest = sys.argv[1:]
 is_direct = "--direct" in rest
 checks.name = f"inspector/{mode}" + ("/direct" if is_direct else "")
 modules = Path(os.environ["NODE_HOME"]) / "node_modules"
-INSPECTOR = [modules / ".bin/node", modules / "@modelcontextprotocol/inspector/clients/launcher/build/index.js", "--cli"]
+INSPECTOR = [os.environ["NODE"], modules / "@modelcontextprotocol/inspector/clients/launcher/build/index.js", "--cli"]
 PATIENCE_S = 60
 
 

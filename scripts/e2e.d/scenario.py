@@ -28,7 +28,8 @@ config = f"{room}/config.toml"
 calls = Counter()
 
 LONG = "everything__trigger-long-running-operation"
-OURS = ("modern", "legacy")
+# How their processes are told.
+SERVERS = ["mcp_server_time", "server-everything", "server_modern.py", "server_legacy.py"]
 
 
 def connect(ears):
@@ -133,7 +134,8 @@ async def session():
         await fails_well(talk)
         await features.everything_asks(talk)
         await features.roots_change(talk)
-        for server in OURS:
+        await features.completes_in_context(talk)
+        for server in features.OURS:
             await features.asks(talk, server)
             await features.makes_progress(talk, server)
             await features.cancels(talk, server)
@@ -141,7 +143,7 @@ async def session():
             await features.completes(talk, server)
             await features.logs(talk, server, sdk)
         if link.listens:
-            await features.tells_changes(talk, OURS)
+            await features.tells_changes(talk, features.OURS)
         if not is_direct:
             await comes_back(talk)
         await cancels(talk)
@@ -159,7 +161,7 @@ async def lists_again():
     """A second start knows the lists without starting anything."""
     async with connect(Ears()) as link:
         names = set(await link.tools())
-        servers = [args for args in descendants().values() if "mcp_server_time" in args or "server-everything" in args]
+        servers = [args for args in descendants().values() if any(mark in args for mark in SERVERS)]
     check("a second start lists the tools without starting a server", features.TOOLS <= names and not servers, f"{servers}")
 
 
