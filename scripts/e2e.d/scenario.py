@@ -123,30 +123,45 @@ async def cancels(talk):
     check("the next call is answered at once", text == "Echo: after" and took < 1, f"{took:.2f} s")
 
 
+def plan(link):
+    """What is tried, in this order."""
+    yield (features.lists,)
+    yield (calls_tools,)
+    yield (fails_well,)
+    yield (features.everything_asks,)
+    yield (features.roots_change,)
+    yield (features.completes_in_context,)
+    for server in features.OURS:
+        yield features.asks, server
+        yield features.makes_progress, server
+        yield features.cancels, server
+        yield features.reads, server
+        yield features.completes, server
+        yield features.logs, server, sdk
+    if link.listens:
+        yield features.tells_changes, features.OURS
+    if not is_direct:
+        yield (comes_back,)
+    yield (cancels,)
+
+
+async def attempt(feature, talk, *arguments):
+    """What goes wrong in one does not keep the others from being tried."""
+    try:
+        await feature(talk, *arguments)
+    except Exception as error:
+        what = " ".join([feature.__name__.replace("_", " "), *(word for word in arguments if isinstance(word, str))])
+        check(f"{what}: comes to its end", False, repr(error))
+
+
 async def session():
     ears = Ears()
     async with connect(ears) as link:
         talk = Talk(link, ears)
         if link.version:
             check(f"speaks {sdk.versions[mode]}", link.version == sdk.versions[mode], link.version)
-        await features.lists(talk)
-        await calls_tools(talk)
-        await fails_well(talk)
-        await features.everything_asks(talk)
-        await features.roots_change(talk)
-        await features.completes_in_context(talk)
-        for server in features.OURS:
-            await features.asks(talk, server)
-            await features.makes_progress(talk, server)
-            await features.cancels(talk, server)
-            await features.reads(talk, server)
-            await features.completes(talk, server)
-            await features.logs(talk, server, sdk)
-        if link.listens:
-            await features.tells_changes(talk, features.OURS)
-        if not is_direct:
-            await comes_back(talk)
-        await cancels(talk)
+        for feature, *arguments in plan(link):
+            await attempt(feature, talk, *arguments)
         family = descendants()
         closing = time.monotonic()
     took = time.monotonic() - closing
