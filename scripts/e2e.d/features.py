@@ -174,7 +174,7 @@ async def logs(talk, server, sdk):
 
 
 def own_logs(talk, server):
-    return [event for event in talk.ears.of_kind("log") if isinstance(event[3], dict) and event[2].startswith(server)]
+    return [event for event in talk.ears.of_kind("log") if isinstance(event[3], dict) and (event[2] or "").startswith(server)]
 
 
 # Changes.

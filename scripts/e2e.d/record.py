@@ -36,13 +36,13 @@ def look(query, *values):
 def differences(found, wanted):
     for key in sorted(found.keys() | wanted.keys()):
         there, called = found.get(key, 0), wanted.get(key, 0)
-        asks = key.split(" ")[0].split("__")[1] in ASKING
+        asks = key.split(" ")[0].rpartition("__")[2] in ASKING
         if there < called or (there > called and not (asks and called)):
             yield f"{key}: {there}, not {called}"
 
 
 try:
-    rows = look("SELECT server || '__' || tool || ' ' || coalesce(outcome, 'running'), count(*) FROM tool_calls GROUP BY 1")
+    rows = look("SELECT coalesce(server || '__', '') || tool || ' ' || coalesce(outcome, 'running'), count(*) FROM tool_calls GROUP BY 1")
     found, total = dict(rows), sum(count for _, count in rows)
     wrong = list(differences(found, told["calls"]))
     check(f"the record has a row for each of {sum(told['calls'].values())} calls", not wrong, "; ".join(wrong))

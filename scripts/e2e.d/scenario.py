@@ -73,7 +73,11 @@ class Talk:
             running.set()
 
         task = asyncio.create_task(self.link.call(name, arguments, progress))
-        await asyncio.wait_for(running.wait(), PATIENCE_S)
+        begun = asyncio.create_task(running.wait())
+        await asyncio.wait([begun, task], timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if task.done():
+            return False
         await self.link.cancel(task)
         await asyncio.wait([task], timeout=PATIENCE_S)
         calls[f"{name} cancelled"] += 1
@@ -187,7 +191,7 @@ async def main():
 
 
 try:
-    asyncio.run(asyncio.wait_for(main(), 100))
+    asyncio.run(asyncio.wait_for(main(), 150))
 except BaseException as error:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
