@@ -155,12 +155,14 @@ async def completes_in_context(talk):
 
 
 async def logs(talk, server, sdk):
-    if talk.is_modern(server) and not getattr(sdk, "ALWAYS_ASKS_FOR_LOGS", False):
+    # Behind the bridge a level that was asked for once counts for every server.
+    if talk.is_modern(server) and not talk.asked_for_logs and not getattr(sdk, "ALWAYS_ASKS_FOR_LOGS", False):
         await talk.call(f"{server}__log")
         # What is sent is sent before the answer.
         heard = own_logs(talk, server)
         check(f"{server}: who asked for no messages gets none", not heard, f"{heard}")
     await talk.link.level("info")
+    talk.asked_for_logs = not talk.is_direct
     talk.ears.events.clear()
     await talk.call(f"{server}__log")
     await talk.ears.hear("log", "error", server)

@@ -13,8 +13,9 @@ from pathlib import Path
 import checks
 from checks import check
 
-# A modern client sends a call once more with each answer, so that these have a row or more.
-ASKING = {"ask", "sample", "list_roots", "order", "visit"} | {
+# A modern client sends a call once more with each answer, so that these have a row or more. What server-everything
+# asks after its start is carried by the first call that comes: an echo.
+ASKING = {"ask", "sample", "list_roots", "order", "visit", "echo"} | {
     "trigger-sampling-request",
     "trigger-elicitation-request",
     "get-roots-list",

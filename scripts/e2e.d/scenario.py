@@ -52,6 +52,7 @@ class Talk:
 
     def __init__(self, link, ears):
         self.link, self.ears = link, ears
+        self.is_direct, self.asked_for_logs = is_direct, False
 
     def is_modern(self, server):
         """Whether the client's side of the way to a server is modern: without a bridge, the server has a say."""

@@ -119,6 +119,12 @@ impl Question {
         self.connection.say_frame(frame);
     }
 
+    /// Goes with another request of the client: the one that should have carried it has ended.
+    pub fn pass_on(self) {
+        let connection = Arc::clone(&self.connection);
+        connection.give_along(self);
+    }
+
     /// Nobody waits for an answer any more.
     pub fn forget(mut self) {
         self.open = false;

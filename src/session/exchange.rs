@@ -1,6 +1,7 @@
 //! One request and its server, from the sending to the answer: through deadlines, restarts, and the
 //! questions that the server has in between.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +161,8 @@ impl Exchange {
             let needs = needs.ok_or_else(|| Fault::NotAble { needed: "{}".to_owned() })?;
             let capabilities = client.face.borrow().capabilities.clone();
             is_able(&capabilities, needs)?;
-            let asked = client.unasked.asks.ask_own(&request.method, params);
+            let params = params.map(|params| with_elicitation_id(&request.method, params));
+            let asked = client.unasked.asks.ask_own(&request.method, params.as_deref());
             asks.push(async move { (key, asked.answer().await) });
         }
         if asks.is_empty() {
@@ -179,6 +181,14 @@ impl Exchange {
         more.extend(wanted.state.map(|state| format!(r#""requestState":{state}"#)));
         self.call.more = Some(more.join(",")).filter(|more| !more.is_empty());
         Ok(())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // The server is told first that the request is taken back, if it is.
+        self.in_flight = None;
+        self.asking.close();
     }
 }
 
@@ -207,6 +217,20 @@ impl<'a> Wanted<'a> {
         }
         let response: Response<'a> = serde_json::from_slice(line).ok()?;
         object(response.result)
+    }
+}
+
+/// The params of a question in the older form: there a page that is opened has an id, which revision
+/// 2026-07-28 has given up.
+fn with_elicitation_id<'a>(method: &str, params: &'a str) -> Cow<'a, str> {
+    let is_url = question::needs(method, Some(params)) == Some(&["elicitation", "url"]);
+    let has_id =
+        serde_json::from_str::<Value>(params).is_ok_and(|params| params.get("elicitationId").is_some());
+    match params.strip_prefix('{') {
+        Some(rest) if is_url && !has_id => {
+            Cow::Owned(format!(r#"{{"elicitationId":"bridge-{:032x}",{rest}"#, fastrand::u128(..)))
+        }
+        _ => Cow::Borrowed(params),
     }
 }
 
@@ -242,6 +266,16 @@ mod tests {
             _ => None,
         };
         assert_eq!(needed.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_page_to_open_gets_an_id_in_the_older_form() {
+        let form = r#"{"message":"m","requestedSchema":{}}"#;
+        assert_eq!(with_elicitation_id("elicitation/create", form), form);
+        let page = r#"{"mode":"url","url":"https://x"}"#;
+        let with_id = with_elicitation_id("elicitation/create", page);
+        assert!(with_id.starts_with(r#"{"elicitationId":"bridge-"#) && with_id.ends_with(&page[1..]));
+        assert_eq!(with_elicitation_id("elicitation/create", &with_id), with_id);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Asking {
 struct State {
     called_off: Option<CalledOff>,
     questions: VecDeque<Question>,
+    /// The request has ended.
+    closed: bool,
     /// The client has a question in its hands and will come back with another request.
     parked: bool,
     /// The request with which it came back.
@@ -191,6 +193,16 @@ impl Asking {
         self.until(|state| (!state.questions.is_empty()).then(|| std::mem::take(&mut state.questions))).await
     }
 
+    /// The request has ended: what the server has asked in its course goes with another one.
+    pub fn close(&self) {
+        let questions = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.questions)
+        };
+        questions.into_iter().for_each(Question::pass_on);
+    }
+
     /// The client was asked something; it will come back with another request.
     pub fn park(&self) {
         self.lock().parked = true;
@@ -237,14 +249,32 @@ impl Hears for Asking {
     fn carries(&self) -> Carries {
         match self.extras.carries {
             false => Carries::Nothing,
-            true if self.lock().parked => Carries::Later,
-            true => Carries::AtOnce,
+            true => {
+                let state = self.lock();
+                match (state.closed, state.parked) {
+                    (true, _) => Carries::Nothing,
+                    (false, true) => Carries::Later,
+                    (false, false) => Carries::AtOnce,
+                }
+            }
         }
     }
 
     fn asked(&self, question: Question) {
-        self.lock().questions.push_back(question);
-        self.changed.notify_waiters();
+        let late = {
+            let mut state = self.lock();
+            match state.closed {
+                true => Some(question),
+                false => {
+                    state.questions.push_back(question);
+                    None
+                }
+            }
+        };
+        match late {
+            Some(question) => question.pass_on(),
+            None => self.changed.notify_waiters(),
+        }
     }
 
     fn taken_back(&self, id: &str) {

@@ -141,7 +141,7 @@ impl Connection {
     }
 
     /// Finds the request of the client that carries a question: the oldest whose client waits.
-    fn give_along(&self, question: Question) {
+    pub(in crate::downstream) fn give_along(&self, question: Question) {
         let carrier = {
             let mut table = self.lock();
             let carriers = table.waiting.iter().filter_map(|(id, waiter)| {

@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::downstream::Ending;
 use crate::downstream::connection::{Connection, Lost, Reply};
-use crate::wire::{Cut, splice};
+use crate::era::Era;
+use crate::wire::{Cut, Envelope, Params, Span, legacy_meta, span_of, splice};
 
 /// A request that is under way.
 pub struct InFlight {
@@ -48,7 +49,15 @@ impl Drop for InFlight {
         match waiter.hears.and_then(|hears| hears.withdrawn()) {
             // The client's own words, with its reason.
             Some((line, span)) => {
-                self.connection.say_frame(splice(&line, &[Cut { span, text: id.as_bytes() }]));
+                let meta = match self.connection.era() {
+                    Era::Legacy => enveloped(&line),
+                    Era::Modern => None,
+                };
+                let mut cuts = vec![Cut { span, text: id.as_bytes() }];
+                cuts.extend(
+                    meta.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }),
+                );
+                self.connection.say_frame(splice(&line, &cuts));
             }
             None => {
                 let line = format!(
@@ -59,4 +68,10 @@ impl Drop for InFlight {
             }
         }
     }
+}
+
+/// Where the metadata of a client's notification stands, and what an older server gets in its place.
+fn enveloped(line: &[u8]) -> Option<(Span, String)> {
+    let meta = Params::parse(Envelope::parse(line).ok()?.params?)?.meta?;
+    Some((span_of(line, meta.get())?, legacy_meta(meta)?))
 }
