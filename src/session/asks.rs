@@ -35,8 +35,8 @@ struct Table {
     /// Ids are small: some clients keep them in 32 bits.
     last: u32,
     open: HashMap<u32, Asked>,
-    /// The frames of questions from before the client was ready for them.
-    held: Vec<Frame>,
+    /// Questions from before the client was ready for them: ids and frames.
+    held: Vec<(u32, Frame)>,
     /// Tasks that the client gave in place of an answer, the newest last, and who asked.
     tasks: VecDeque<(String, Weak<Connection>)>,
 }
@@ -68,8 +68,9 @@ impl Asks {
 
     /// The client is ready; what was held back is asked now.
     pub fn ready(&self) {
-        let held = std::mem::take(&mut self.lock().held);
-        held.into_iter().for_each(|frame| self.outlet.answer(frame, None));
+        let mut table = self.lock();
+        let held = std::mem::take(&mut table.held);
+        held.into_iter().for_each(|(_, frame)| self.outlet.answer(frame, None));
     }
 
     /// Asks what a server asks.
@@ -85,7 +86,7 @@ impl Asks {
         let token = own.as_deref().or(question.token()).map(Box::from);
         let frame = question.under(&id.to_string(), own.as_deref());
         table.open.insert(id, Asked::Server(question, token));
-        self.send(table, frame);
+        self.send(table, id, frame);
     }
 
     /// Asks for the bridge itself; `params` is JSON. Dropping what comes back takes the question back.
@@ -96,16 +97,16 @@ impl Asks {
         let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{}{params}}}"#, json!(method));
         table.open.insert(id, Asked::Own(sender));
-        self.send(table, Frame::own(line.into_bytes()));
+        self.send(table, id, Frame::own(line.into_bytes()));
         OwnAsk { asks: Arc::clone(self), id, answer }
     }
 
-    fn send(&self, mut table: MutexGuard<'_, Table>, frame: Frame) {
+    fn send(&self, mut table: MutexGuard<'_, Table>, id: u32, frame: Frame) {
+        // Under the lock: no question is taken back before it is asked.
         if self.outlet.is_open() {
-            drop(table);
             self.outlet.answer(frame, None);
         } else {
-            table.held.push(frame);
+            table.held.push((id, frame));
         }
     }
 
@@ -163,8 +164,11 @@ impl Asks {
     /// A server took back its question with this id, in JSON; `notification` is how it said so.
     pub fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes) {
         let taken = self.remove(|question| question.is_of(connection) && question.has_id(id));
-        for (own, question) in taken {
+        for (own, question, is_known) in taken {
             question.forget();
+            if !is_known {
+                continue;
+            }
             let own = own.to_string();
             let envelope = Envelope::parse(notification).ok();
             let place = envelope.and_then(|envelope| span_of(notification, cancelled_id(envelope.params)?));
@@ -176,13 +180,16 @@ impl Asks {
 
     /// A connection ended: the client need not answer its questions any more.
     pub fn ended(&self, connection: &Connection) {
-        for (own, question) in self.remove(|question| question.is_of(connection)) {
+        for (own, question, is_known) in self.remove(|question| question.is_of(connection)) {
             question.forget();
-            self.outlet.answer(cancelled(own, "the server that asked has ended"), None);
+            if is_known {
+                self.outlet.answer(cancelled(own, "the server that asked has ended"), None);
+            }
         }
     }
 
-    fn remove(&self, is_it: impl Fn(&Question) -> bool) -> Vec<(u32, Question)> {
+    /// Takes questions out, each with its id, and whether the client has heard of it.
+    fn remove(&self, is_it: impl Fn(&Question) -> bool) -> Vec<(u32, Question, bool)> {
         let mut table = self.lock();
         let ids: Vec<u32> = table
             .open
@@ -191,7 +198,7 @@ impl Asks {
             .map(|(id, _)| *id)
             .collect();
         let taken = ids.into_iter().filter_map(|id| match table.open.remove(&id) {
-            Some(Asked::Server(question, _)) => Some((id, question)),
+            Some(Asked::Server(question, _)) => Some((id, question, !table.unhold(id))),
             _ => None,
         });
         taken.collect()
@@ -206,6 +213,12 @@ impl Table {
     fn next(&mut self) -> u32 {
         self.last = self.last % (i32::MAX as u32) + 1;
         self.last
+    }
+
+    /// Whether a question was held back; it is not any more.
+    fn unhold(&mut self, id: u32) -> bool {
+        let place = self.held.iter().position(|(held, _)| *held == id);
+        place.map(|place| self.held.remove(place)).is_some()
     }
 }
 
@@ -231,7 +244,11 @@ impl OwnAsk {
 
 impl Drop for OwnAsk {
     fn drop(&mut self) {
-        if self.asks.lock().open.remove(&self.id).is_some() {
+        let is_known = {
+            let mut table = self.asks.lock();
+            table.open.remove(&self.id).is_some() && !table.unhold(self.id)
+        };
+        if is_known {
             self.asks.outlet.answer(cancelled(self.id, "the request it was asked for has ended"), None);
         }
     }
