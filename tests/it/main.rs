@@ -41,6 +41,8 @@ mod comes_back;
 mod deadline;
 mod four_lists;
 mod guarded;
+mod legacy_asks;
+mod legacy_face;
 mod noise;
 mod record_trouble;
 mod said;
