@@ -234,7 +234,11 @@ impl Asking {
 
 impl Hears for Asking {
     fn progress(&self, line: &Bytes, token: Span) {
-        let follower = self.lock().follower.clone();
+        let follower = match &*self.lock() {
+            // Its client has an answer, if only a question; progress never follows that.
+            State { parked: true, .. } => return,
+            State { follower, .. } => follower.clone(),
+        };
         let frame = match &follower {
             None => Frame::whole(line),
             // The request with which the client came back may carry another token, or none.
@@ -289,8 +293,11 @@ impl Hears for Asking {
     }
 
     fn log_level(&self) -> Option<u8> {
-        let follower = self.lock().follower.clone();
-        follower.map_or(self.extras.log_level, |follower| follower.asking.extras.log_level)
+        match &*self.lock() {
+            State { parked: true, .. } => None,
+            State { follower: Some(follower), .. } => follower.asking.extras.log_level,
+            State { follower: None, .. } => self.extras.log_level,
+        }
     }
 
     fn withdrawn(&self) -> Option<(Bytes, Span)> {

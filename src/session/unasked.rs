@@ -37,10 +37,8 @@ impl Unasked {
     fn message(&self, heard: &Notification<'_>) {
         let level = level_of(heard.params);
         // A modern client hears of the requests that asked for it, an older one from its level up.
-        let wanted = match heard.asked_level {
-            Some(asked) => level >= asked,
-            None => self.asks.is_direct() && level >= self.outlet.level(),
-        };
+        let wanted = heard.asked_level.is_some_and(|asked| level >= asked)
+            || self.asks.is_direct() && level >= self.outlet.level();
         if wanted {
             let tag = logger(heard);
             let cuts: Vec<Cut<'_>> =
