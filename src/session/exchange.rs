@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Answer, Connection, Lost};
 use crate::downstream::question::{self, Question};
+use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, NotReady};
 use crate::era::Era;
 use crate::router::{Call, Fault, Routed};
@@ -90,11 +91,8 @@ impl Exchange {
         loop {
             let in_flight = match &mut self.in_flight {
                 Some(in_flight) => in_flight,
-                None => match client.router.send(&self.routed, &self.call).await {
-                    Ok(in_flight) => {
-                        self.connection = Some(Arc::clone(in_flight.connection()));
-                        self.in_flight.insert(in_flight)
-                    }
+                None => match self.send(client).await {
+                    Ok(in_flight) => self.in_flight.insert(in_flight),
                     Err(fault) => return Turn::Fault(fault),
                 },
             };
@@ -130,6 +128,15 @@ impl Exchange {
             };
             return Turn::Fault(fault);
         }
+    }
+
+    async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
+        if let Some(level) = self.asking.log_level() {
+            client.tell_level(self.routed.link(), level).await;
+        }
+        let in_flight = client.router.send(&self.routed, &self.call).await?;
+        self.connection = Some(Arc::clone(in_flight.connection()));
+        Ok(in_flight)
     }
 
     fn send_again(&mut self, written: bool, ending: Arc<Ending>) -> Option<Fault> {

@@ -13,6 +13,7 @@ use crate::downstream::interest::Wants;
 use crate::era::Era;
 use crate::session::call;
 use crate::session::listen::Listen;
+use crate::session::outlet::{LEVELS, severity};
 use crate::session::pending::Extras;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
@@ -113,6 +114,21 @@ impl Client {
             client.outlet.answer(answer, permit);
         });
         Ok(())
+    }
+
+    /// Has a server of the older era log what a modern request wants to hear, before that goes there: `level`
+    /// is the index of the least severe one. What another request asked for holds on.
+    pub(super) async fn tell_level(&self, link: &Arc<Link>, level: u8) {
+        let Some(name) = LEVELS.get(usize::from(level)) else { return };
+        let version = link.interest.want(|wants| {
+            if wants.wanted_level().and_then(severity).is_none_or(|wanted| level < wanted) {
+                wants.level(name);
+            }
+        });
+        // One that is not there yet is told when it starts.
+        if link.at_once().is_some_and(|connection| connection.era() == Era::Legacy) {
+            settled(&[(Arc::clone(link), version)]).await;
+        }
     }
 
     /// `resources/subscribe` and its opposite, of an older client: a server of the modern era knows neither,
