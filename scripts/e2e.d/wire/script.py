@@ -98,8 +98,8 @@ def complete(s, label, ref, name, value, **more):
 def everything(s):
     if not s.modern:
         # It asks for the roots 350 ms after the handshake; what it then logs is no part of a step.
-        s.wire.until(lambda: any(m.method == "roots/list" for m in s.wire.heard), 5)
-        s.wire.until(lambda: any("Roots updated" in (m.params or "") for m in s.wire.heard), 5)
+        s.hears(lambda m: m.method == "roots/list")
+        s.hears(lambda m: "Roots updated" in (m.params or ""))
         s._heard()
     lists(s)
     common(s)
@@ -203,7 +203,7 @@ def cancel(s):
     """A cancelled call has no answer and no more progress; the session goes on."""
     token = '"_meta":{"progressToken":"c"}'
     sent = s.wire.start("tools/call", f'{{"name":"{s.shown(LONG)}","arguments":{{"duration":1,"steps":10}},{token}}}')
-    s.wire.until(lambda: any(m.get("progressToken") == "c" for m in s.wire.heard), 5)
+    s.hears(lambda m: m.get("progressToken") == "c")
     s.wire.tell("notifications/cancelled", f'{{"requestId":{sent},"reason":"no longer needed"}}')
     s.wire.until(lambda: False, 1.2)
     s.ask("after a cancelled call", "ping")

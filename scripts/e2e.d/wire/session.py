@@ -53,7 +53,7 @@ class Session:
         self.told = told
         # The server itself was asked in an older revision.
         self.translated = bool(told) and told.modern != self.modern
-        self.patience = PATIENCE["list"]
+        self.patience, self.late = PATIENCE["list"], PATIENCE["heard"]
         self.steps = {}
         self.seen = 0
 
@@ -131,12 +131,17 @@ class Session:
         sent = self.wire.start(method, self.params(method, params), id)
         step = self._put_back(self.wire.answer(sent), like)
         for wanted, count in wait:
-            self.wire.until(lambda: sum(m.method == wanted for m in self.wire.heard[start:]) >= count, PATIENCE["heard"])
+            self.hears(lambda m: m.method == wanted, start, count)
         step.heard = [(m, like(raw) if like else raw) for m, raw in self._heard()]
         step.allow = allow
         assert label not in self.steps, label
         self.steps[label] = step
         return step
+
+    def hears(self, kind, start=0, count=1):
+        """Waits until so many messages of a kind came. Where one did not come at all, the next is waited for less."""
+        if not self.wire.until(lambda: sum(map(kind, self.wire.heard[start:])) >= count, self.late):
+            self.late = min(self.late, 0.5)
 
     def call(self, label, tool, arguments=None, meta=None, **more):
         params = {"name": tool, "arguments": arguments or {}} | ({"_meta": meta} if meta else {})
