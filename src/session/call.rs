@@ -35,7 +35,7 @@ pub async fn run(client: Arc<Client>, request: Request) {
         None => client.find(&method, &thing).await.map(|places| {
             let mut places = places.into_iter();
             let first = places.next().map(|routed| {
-                let mut exchange = Exchange::new(routed, call.clone(), Arc::clone(place.asking()));
+                let mut exchange = Exchange::new(routed, call, Arc::clone(place.asking()));
                 exchange.reads = reads(&method);
                 // It comes when the task is over, whenever that is.
                 exchange.limit = exchange.limit.filter(|_| *method != *"tasks/result");
