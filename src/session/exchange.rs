@@ -81,6 +81,7 @@ impl Exchange {
     /// Goes to another server from now on.
     pub fn turn_to(&mut self, routed: Routed) {
         self.in_flight = None;
+        self.limit = self.limit.map(|_| routed.link().call_timeout);
         self.routed = routed;
         self.sent_again = false;
     }
