@@ -5,8 +5,8 @@ FILESYSTEM='@modelcontextprotocol/server-filesystem@2026.8.31'
 MEMORY='@modelcontextprotocol/server-memory@2026.8.31'
 # No dist-tag names this version; the suite needs Node 22, which the package `node` brings.
 CONFORMANCE='@modelcontextprotocol/conformance@0.2.0-alpha.12'
-NODE='node@22.23.3'
-wire_pins="$(printf '%s\n' "$PWD" "$GIT" "$FILESYSTEM" "$MEMORY" "$CONFORMANCE" "$NODE")"
+CONFORMANCE_NODE='node@22.23.3'
+wire_pins="$(printf '%s\n' "$PWD" "$GIT" "$FILESYSTEM" "$MEMORY" "$CONFORMANCE" "$CONFORMANCE_NODE")"
 
 # npm_with FOLDER PACKAGE…
 npm_with() {
@@ -25,7 +25,7 @@ install_wire() {
   rm -f "$home/wire-stamp"
   python_with git "$GIT"
   npm_with wire "$FILESYSTEM" "$MEMORY"
-  npm_with conformance "$CONFORMANCE" "$NODE"
+  npm_with conformance "$CONFORMANCE" "$CONFORMANCE_NODE"
   printf '%s\n' "$wire_pins" >"$home/wire-stamp"
 }
 
