@@ -37,8 +37,8 @@ pub struct Routed {
     pub name: Arc<str>,
     /// That name as the server wrote it in JSON; `None` while the server has not said what it offers.
     name_json: Option<Arc<str>>,
-    /// The list that the name stands in.
-    list: List,
+    /// The list that the name stands in; `None` where the request names nothing of a list.
+    list: Option<List>,
     link: Arc<Link>,
 }
 
@@ -47,6 +47,12 @@ impl Routed {
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// The list that the name stands in.
+    #[must_use]
+    pub fn list(&self) -> Option<List> {
+        self.list
     }
 }
 
@@ -145,7 +151,7 @@ impl Router {
                     server: found.server.clone(),
                     name: Arc::clone(&found.name),
                     name_json: Some(Arc::clone(&found.name_json)),
-                    list,
+                    list: Some(list),
                     link: Arc::clone(link),
                 })
             }
@@ -153,7 +159,8 @@ impl Router {
             None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
                 let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
                 let link = Arc::clone(self.link(server)?);
-                Some(Routed { server: Some(server.clone()), name: name.into(), name_json: None, list, link })
+                let (server, list) = (Some(server.clone()), Some(list));
+                Some(Routed { server, name: name.into(), name_json: None, list, link })
             }),
         }
     }
@@ -163,7 +170,7 @@ impl Router {
     pub fn to(&self, server: &ServerName) -> Option<Routed> {
         let link = Arc::clone(self.link(server)?);
         let server = Some(server.clone());
-        Some(Routed { server, name: "".into(), name_json: None, list: List::Resources, link })
+        Some(Routed { server, name: "".into(), name_json: None, list: None, link })
     }
 
     /// The servers that may know a URI, the likeliest first: those that show it or a template of it, else
@@ -222,9 +229,10 @@ impl Router {
             Some(connection) => connection,
             None => routed.link.ready().await.map_err(Fault::NotReady)?,
         };
-        let name_json = match &call.name {
-            Some(_) => Some(self.name_json(routed, call).await?),
-            None => None,
+        let name_json = match (&call.name, routed.list) {
+            (Some(_), Some(list)) => Some(self.name_json(routed, list, call).await?),
+            // A name that nobody shows is none of ours.
+            _ => None,
         };
         let mut cuts = Vec::with_capacity(3);
         if let (Some(span), Some(name)) = (&call.name, &name_json) {
@@ -246,12 +254,12 @@ impl Router {
     }
 
     /// The name for its server. A server that has been started by now has said what it offers.
-    async fn name_json(&self, routed: &Routed, call: &Call) -> Result<Arc<str>, Fault> {
+    async fn name_json(&self, routed: &Routed, list: List, call: &Call) -> Result<Arc<str>, Fault> {
         match &routed.name_json {
             Some(json) => Ok(Arc::clone(json)),
             None => {
                 let view = self.offers.loaded().await;
-                let found = view.catalog.find(routed.list, &call.shown);
+                let found = view.catalog.find(list, &call.shown);
                 let unlisted = routed.server.as_ref().is_some_and(|server| view.unlisted.contains(server));
                 match found.filter(|found| found.server == routed.server) {
                     Some(found) => Ok(Arc::clone(&found.name_json)),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::downstream::connection::{Answer, Connection, Verdict};
 use crate::era::Era;
 use crate::guard::{CalledOff, Guarded};
+use crate::list::List;
 use crate::outcome::{Cause, Outcome};
 use crate::router::{Fault, Routed};
 use crate::session::modern;
@@ -139,7 +140,11 @@ impl Teller<'_> {
             }
             Fault::Unknown => {
                 let message = format!("the server {server:?} has no {:?}", self.routed.name);
-                End::rejected(&Rpc::new(code::INVALID_PARAMS, Cause::UnknownTool.word(), message), self.id)
+                let kind = match self.routed.list() {
+                    Some(List::Prompts) => "unknown_prompt",
+                    _ => Cause::UnknownTool.word(),
+                };
+                End::rejected(&Rpc::new(code::INVALID_PARAMS, kind, message), self.id)
             }
             Fault::NotAble { needed } => {
                 let message = "the server asks what this client does not say it can answer";
