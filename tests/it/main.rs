@@ -44,6 +44,7 @@ mod guarded;
 mod legacy_asks;
 mod legacy_cancels;
 mod legacy_face;
+mod legacy_prompts;
 mod legacy_resources;
 mod noise;
 mod record_trouble;
