@@ -260,7 +260,11 @@ impl Client {
                 }
                 let owner = task.and_then(|task| self.whereabouts.task(&task));
                 let view = self.router.offers.view();
-                let owner = owner.or_else(|| view.catalog.owners_of(&text(params.uri)?).into_iter().next());
+                let owner = owner.or_else(|| {
+                    let uri = text(params.uri)?;
+                    let linked = self.whereabouts.resource(&uri);
+                    linked.or_else(|| view.catalog.owners_of(&uri).into_iter().next())
+                });
                 let owner = owner.or_else(|| self.router.only().cloned());
                 all().filter(|link| Some(&link.name) == owner.as_ref()).collect()
             }
