@@ -46,6 +46,7 @@ mod legacy_cancels;
 mod legacy_face;
 mod legacy_prompts;
 mod legacy_resources;
+mod legacy_said;
 mod noise;
 mod record_trouble;
 mod said;
