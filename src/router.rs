@@ -211,6 +211,16 @@ impl Router {
         having.map(|(server, _)| server.clone()).collect()
     }
 
+    /// The servers that list their tasks, which only the older era has.
+    pub async fn listing_tasks(&self) -> Vec<ServerName> {
+        let view = self.offers.loaded().await;
+        let lists = |greeting: &Greeting| {
+            greeting.capability("tasks").is_some_and(|tasks| tasks.get("list").is_some())
+        };
+        let listing = view.greetings.iter().filter(|(_, greeting)| lists(greeting));
+        listing.map(|(server, _)| server.clone()).collect()
+    }
+
     /// The only server, when there is just one.
     #[must_use]
     pub fn only(&self) -> Option<&ServerName> {

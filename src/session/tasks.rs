@@ -70,7 +70,7 @@ impl Client {
     }
 
     async fn page_of_tasks(self: Arc<Self>, request: Request, cursor: Option<Cursor>, permit: Permit) {
-        let mut servers = self.router.offering_tasks().await;
+        let mut servers = self.router.listing_tasks().await;
         // Only a server that runs has tasks.
         servers
             .retain(|server| self.router.to(server).is_some_and(|routed| routed.link().at_once().is_some()));
@@ -101,6 +101,7 @@ impl Client {
     ) -> Option<crate::wire::Frame> {
         let asking = request.place.asking();
         let mut exchange = Exchange::new(routed, request.call.clone(), Arc::clone(asking));
+        exchange.reads = true;
         let guarded = guard::run(|| exchange.turn(self), asking.called_off()).await;
         let guarded: Guarded<Result<Answer, Fault>> = match guarded {
             Guarded::Done(Turn::Answer(answer)) => {
