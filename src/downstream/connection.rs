@@ -109,6 +109,9 @@ struct Table {
     waiting: HashMap<u64, Waiter>,
     tokens: HashMap<Box<str>, u64>,
     ending: Option<Arc<Ending>>,
+    /// Progress tokens of requests that were answered with a task, the newest last: they count until it is
+    /// over (specification 2025-11-25, "Tasks").
+    task_tokens: VecDeque<(Box<str>, Arc<dyn Hears>)>,
     /// Questions that no request under way can carry to the client; the next one takes them along.
     held: VecDeque<Question>,
 }
@@ -329,6 +332,7 @@ impl Connection {
             }
             table.ending = Some(Arc::clone(&ending));
             table.tokens.clear();
+            table.task_tokens.clear();
             // Before anybody hears of it: who asks again must not get this connection a second time.
             self.ended.send_replace(true);
             (std::mem::take(&mut table.waiting), std::mem::take(&mut table.held))

@@ -114,11 +114,6 @@ impl Question {
         self.say(&refusal(code, message));
     }
 
-    /// Says something of the client's to the server about this question.
-    pub fn tell(&self, frame: Frame) {
-        self.connection.say_frame(frame);
-    }
-
     /// Goes with another request of the client: the one that should have carried it has ended.
     pub fn pass_on(self) {
         let connection = Arc::clone(&self.connection);

@@ -15,8 +15,9 @@ use crate::downstream::question::Question;
 use crate::session::outlet::Outlet;
 use crate::wire::{Cut, Envelope, Frame, cancelled_id, progress_token, span_of, splice, task_of};
 
-/// Tasks of the client that are remembered.
+/// Tasks of the client that are remembered, and the longest token that is kept with one, in bytes.
 const TASKS_MAX: usize = 1000;
+const TASK_TOKEN_BYTES_MAX: usize = 4096;
 
 /// The client's answer to a question of the bridge's own: the result or the error, in JSON.
 pub type OwnAnswer = Result<Box<str>, Box<str>>;
@@ -38,7 +39,23 @@ struct Table {
     /// Questions from before the client was ready for them: ids and frames.
     held: Vec<(u32, Frame)>,
     /// Tasks that the client gave in place of an answer, the newest last, and who asked.
-    tasks: VecDeque<(String, Weak<Connection>)>,
+    tasks: VecDeque<Given>,
+}
+
+/// A task that the client gave.
+#[derive(Debug)]
+struct Given {
+    id: String,
+    asker: Weak<Connection>,
+    /// The progress token as the client and as the server know it, in JSON.
+    token: Option<(Box<str>, Box<str>)>,
+}
+
+impl Given {
+    /// Whether the client tells progress of it under this token.
+    fn shows(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|(shown, _)| &**shown == token) && self.asker.strong_count() > 0
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +97,7 @@ impl Asks {
         let taken = |token: &str| {
             let open = table.open.values();
             open.into_iter().any(|asked| matches!(asked, Asked::Server(_, Some(other)) if &**other == token))
+                || table.tasks.iter().any(|given| given.shows(token))
         };
         // Two servers may count their tokens in the same way.
         let own = question.token().filter(|token| taken(token)).map(|_| format!("\"bridge-{id}\""));
@@ -120,10 +138,15 @@ impl Asks {
         let Some(raw) = envelope.id else { return };
         let asked = raw.get().parse().ok().and_then(|id: u32| self.lock().open.remove(&id));
         match asked {
-            Some(Asked::Server(question, _)) => {
-                if let Some(task) = envelope.result.as_ref().and_then(task_of) {
+            Some(Asked::Server(question, shown)) => {
+                // Word of a task that it gave before is no new one.
+                let given = envelope.result.as_ref().filter(|result| result.task.is_some());
+                if let Some(id) = given.and_then(task_of) {
+                    let own = question.token().filter(|own| own.len() <= TASK_TOKEN_BYTES_MAX);
+                    let token = shown.zip(own.map(Box::from));
+                    let given = Given { id, asker: Arc::downgrade(question.connection()), token };
                     let mut table = self.lock();
-                    table.tasks.push_back((task, Arc::downgrade(question.connection())));
+                    table.tasks.push_back(given);
                     if table.tasks.len() > TASKS_MAX {
                         table.tasks.pop_front();
                     }
@@ -144,7 +167,7 @@ impl Asks {
     /// Who asked for what became a task of the client.
     pub fn task(&self, id: &str) -> Option<Arc<Connection>> {
         let table = self.lock();
-        table.tasks.iter().rfind(|(task, _)| task == id).and_then(|(_, connection)| connection.upgrade())
+        table.tasks.iter().rfind(|given| given.id == id).and_then(|given| given.asker.upgrade())
     }
 
     /// Hears progress that the client makes with a server's question.
@@ -152,12 +175,17 @@ impl Asks {
         let Some(token) = progress_token(params) else { return };
         let table = self.lock();
         let question = table.open.values().find_map(|asked| match asked {
-            Asked::Server(question, Some(shown)) if &**shown == token => Some(question),
+            Asked::Server(question, Some(shown)) if &**shown == token => {
+                Some((Arc::clone(question.connection()), question.token().unwrap_or(token)))
+            }
             _ => None,
         });
-        if let (Some(question), Some(span)) = (question, span_of(line, token)) {
-            let own = question.token().unwrap_or(token);
-            question.tell(splice(line, &[Cut { span, text: own.as_bytes() }]));
+        let of_task = || {
+            let given = table.tasks.iter().rfind(|given| given.shows(token))?;
+            Some((given.asker.upgrade()?, &*given.token.as_ref()?.1))
+        };
+        if let (Some((asker, own)), Some(span)) = (question.or_else(of_task), span_of(line, token)) {
+            asker.say_frame(splice(line, &[Cut { span, text: own.as_bytes() }]));
         }
     }
 

@@ -20,6 +20,10 @@ const QUESTIONS_MAX: usize = 64;
 /// Questions that wait for a request of the client to carry them.
 const HELD_MAX: usize = 16;
 
+/// Tasks whose progress finds its request, and the longest token that is kept for it, in bytes.
+const TASK_TOKENS_MAX: usize = 1000;
+const TASK_TOKEN_BYTES_MAX: usize = 4096;
+
 /// Where a notification names the `subscriptions/listen` that it belongs to (specification 2026-07-28).
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -105,6 +109,16 @@ impl Connection {
             Some(result) if result.is_error => Verdict::ToolError,
             Some(_) => Verdict::Ok,
         };
+        if peek.is_some_and(|result| result.task.is_some())
+            && let (Some(token), Some(hears)) = (waiter.token, waiter.hears)
+            && token.len() <= TASK_TOKEN_BYTES_MAX
+        {
+            let mut table = self.lock();
+            table.task_tokens.push_back((token, hears));
+            if table.task_tokens.len() > TASK_TOKENS_MAX {
+                table.task_tokens.pop_front();
+            }
+        }
         let answer = Answer {
             line: line.clone(),
             id: span,
@@ -175,7 +189,10 @@ impl Connection {
                 let Some(token) = wire::progress_token(params) else { return };
                 let hears = {
                     let table = self.lock();
-                    table.tokens.get(token).and_then(|id| table.waiting.get(id)?.hears.clone())
+                    let waiting =
+                        table.tokens.get(token).and_then(|id| table.waiting.get(id)?.hears.as_ref());
+                    let of_task = || table.task_tokens.iter().rfind(|(of, _)| &**of == token);
+                    waiting.or_else(|| of_task().map(|(_, hears)| hears)).cloned()
                 };
                 // Progress that follows its response is dropped.
                 if let (Some(hears), Some(span)) = (hears, span_of(line, token)) {
