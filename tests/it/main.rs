@@ -47,6 +47,7 @@ mod legacy_face;
 mod legacy_prompts;
 mod legacy_resources;
 mod legacy_said;
+mod legacy_tasks;
 mod noise;
 mod record_trouble;
 mod said;
