@@ -83,11 +83,11 @@ fn check(bridge: &mut Bridge, record: &mut Record, case: &Case) -> Result<(), Te
 }
 
 /// The file in which the server writes down what it received.
-struct Record(File);
+pub struct Record(pub File);
 
 impl Record {
     /// What came since the last look.
-    fn rest(&mut self) -> String {
+    pub fn rest(&mut self) -> String {
         let mut text = String::new();
         self.0.read_to_string(&mut text).unwrap();
         text
@@ -126,12 +126,12 @@ fn spelling() -> impl Strategy<Value = (&'static str, bool)> {
     (select(methods), any::<bool>())
 }
 
-fn shuffled(mut members: Vec<String>, seed: u64) -> Vec<String> {
+pub fn shuffled(mut members: Vec<String>, seed: u64) -> Vec<String> {
     fastrand::Rng::with_seed(seed).shuffle(&mut members);
     members
 }
 
-fn id() -> impl Strategy<Value = String> {
+pub fn id() -> impl Strategy<Value = String> {
     prop_oneof![number(), string()]
 }
 
@@ -145,14 +145,14 @@ fn meta() -> impl Strategy<Value = String> {
 }
 
 /// Members that nobody knows, each key once.
-fn extras() -> impl Strategy<Value = Vec<String>> {
+pub fn extras() -> impl Strategy<Value = Vec<String>> {
     let keys = vec![r#""x""#, r#""Ünknown""#, r#""\u0000""#, r#""task""#, r#""\ud83d\ude00""#, r#""""#];
     (proptest::sample::subsequence(keys, 0..=3), proptest::collection::vec(value(), 3)).prop_map(
         |(keys, values)| keys.into_iter().zip(values).map(|(key, value)| format!("{key}:{value}")).collect(),
     )
 }
 
-fn value() -> impl Strategy<Value = String> {
+pub fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         number(),
         string(),
@@ -171,7 +171,7 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-fn object() -> impl Strategy<Value = String> {
+pub fn object() -> impl Strategy<Value = String> {
     proptest::collection::vec((string(), value()), 0..5).prop_map(|members| {
         let members: Vec<String> = members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
         format!("{{{}}}", members.join(","))

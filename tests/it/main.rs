@@ -42,6 +42,7 @@ mod deadline;
 mod four_lists;
 mod guarded;
 mod legacy_asks;
+mod legacy_bytes;
 mod legacy_cancels;
 mod legacy_face;
 mod legacy_prompts;
