@@ -75,6 +75,8 @@ pub struct Call {
     pub shown: String,
     /// The progress token, in JSON.
     pub token: Option<Box<str>>,
+    /// Whether the client says that the request answers a question.
+    pub answers: bool,
     /// More members for the params, in JSON: the client's answers to the server's questions.
     pub more: Option<String>,
     /// Who hears what the server says of it.
@@ -100,6 +102,8 @@ pub enum Fault {
     },
     /// The server is there and does not have the tool or the prompt.
     Unknown,
+    /// The request answers a question, and the server's era has none that could be answered so.
+    NotAsked,
     /// The server asked what the client cannot answer.
     NotAble {
         /// The capability that the client would need, in JSON.
@@ -239,6 +243,10 @@ impl Router {
             Some(connection) => connection,
             None => routed.link.ready().await.map_err(Fault::NotReady)?,
         };
+        if call.answers && connection.era() == Era::Legacy {
+            // It would take the request for a new one, and do twice what it does.
+            return Err(Fault::NotAsked);
+        }
         let name_json = match (&call.name, routed.list) {
             (Some(_), Some(list)) => Some(self.name_json(routed, list, call).await?),
             // A name that nobody shows is none of ours.

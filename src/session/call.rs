@@ -12,10 +12,11 @@ use crate::outcome::{Cause, Outcome};
 use crate::router::{Call, Fault, Routed};
 use crate::session::exchange::{Exchange, Turn, is_able};
 use crate::session::parked::Parked;
+use crate::session::pending::Asking;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{ComesBack, Request, Thing, reads};
 use crate::session::settle::Settled;
-use crate::session::teller::{End, Teller};
+use crate::session::teller::{self, End, Teller};
 use crate::session::{Client, Rules};
 use crate::store::ids::CallId;
 use crate::store::rows::{CallBegun, CallFinished};
@@ -31,7 +32,7 @@ pub async fn run(client: Arc<Client>, request: Request) {
     let Request { call, method, thing, rules, capabilities, comes_back, place, permit } = request;
     let mut row = (*method == *"tools/call").then(|| Row::new(&client, rules, place.id(), &call));
     let begun = match comes_back {
-        Some(back) => client.comes_back(&call, back, place.asking()),
+        Some(back) => client.comes_back(&call, &back, (&method, &thing), place.asking(), capabilities),
         None => client.find(&method, &thing).await.map(|places| {
             let mut places = places.into_iter();
             let first = places.next().map(|routed| {
@@ -47,7 +48,12 @@ pub async fn run(client: Arc<Client>, request: Request) {
     let end = match begun {
         Err(rpc) => End::rejected(&rpc, place.id()),
         Ok(None) => End::rejected(&Rpc::new(code::INTERNAL, "unavailable", "no way leads there"), place.id()),
-        Ok(Some(Begun::StillAsked(parked))) => client.asks_along(parked, place.id()),
+        Ok(Some(Begun::StillAsked(parked))) => {
+            if let Some(row) = &mut row {
+                row.route(&parked.exchange.routed);
+            }
+            client.asks_along(parked, place.id())
+        }
         Ok(Some(Begun::Way(mut way))) => {
             if let Some(row) = &mut row {
                 row.route(&way.exchange.routed);
@@ -181,33 +187,31 @@ struct Telling<'a> {
 }
 
 impl Client {
-    /// A client comes back with its answers.
+    /// A client comes back with its answers; the request goes on when it has all of them.
     fn comes_back(
         &self,
         call: &Call,
-        back: ComesBack,
-        asking: &Arc<crate::session::pending::Asking>,
+        back: &ComesBack,
+        (method, thing): (&str, &Thing),
+        asking: &Arc<Asking>,
+        capabilities: Box<str>,
     ) -> Result<Option<Begun>, Rpc> {
-        let parked = self.parking.take(&back.state);
-        let Some(mut parked) = parked.filter(|parked| parked.exchange.call.shown == call.shown) else {
-            let message =
-                "what this request answers is not asked any more: send it again without requestState";
-            return Err(Rpc::new(code::INVALID_PARAMS, Cause::Expired.word(), message));
+        let Some(mut parked) = self.parking.take(&back.state, method, thing) else {
+            return Err(teller::not_asked());
         };
         let all = parked.answer(back.responses.as_deref());
         parked.exchange.asking.follow(asking, call.token.clone());
-        if !all {
-            return Ok(Some(Begun::StillAsked(Box::new(parked))));
-        }
-        let Parked { exchange, capabilities, .. } = parked;
-        Ok(Some(Begun::Way(Box::new(Way::new(exchange, Vec::new().into_iter(), capabilities)))))
+        Ok(Some(match all {
+            true => Begun::Way(Box::new(Way::new(parked.exchange, Vec::new().into_iter(), capabilities))),
+            false => Begun::StillAsked(Box::new(parked)),
+        }))
     }
 
     /// The end of a request that was under way.
     fn end(&self, guarded: Guarded<Result<Came, Fault>>, way: Way, telling: &Telling<'_>, era: Era) -> End {
         let guarded = match guarded {
             Guarded::Done(Ok(Came::Asked(questions))) => {
-                let parked = Parked::new(way.exchange, questions, way.capabilities);
+                let parked = Parked::new(way.exchange, questions, telling.method, telling.thing);
                 return self.asks_along(Box::new(parked), telling.id);
             }
             Guarded::Done(Ok(Came::Answer(answer))) => {

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::downstream::question::Question;
 use crate::session::exchange::Exchange;
+use crate::session::request::Thing;
 use crate::wire::members;
 
 /// Requests that may be parked; one more ends the oldest.
@@ -23,8 +24,10 @@ const STATE_PREFIX: &str = "bridge:";
 pub struct Parked {
     /// The request and its server.
     pub exchange: Exchange,
-    /// What the client said it can answer.
-    pub capabilities: Box<str>,
+    /// Its method.
+    method: Box<str>,
+    /// What it names.
+    thing: Thing,
     /// What the client was asked, each under its key.
     questions: Vec<(String, Question)>,
 }
@@ -32,10 +35,15 @@ pub struct Parked {
 impl Parked {
     /// A request whose server asks something.
     #[must_use]
-    pub fn new(exchange: Exchange, questions: VecDeque<Question>, capabilities: Box<str>) -> Self {
+    pub fn new(exchange: Exchange, questions: VecDeque<Question>, method: &str, thing: &Thing) -> Self {
         let questions = questions.into_iter().enumerate();
         let questions = questions.map(|(index, question)| (format!("q{}", index + 1), question)).collect();
-        Self { exchange, capabilities, questions }
+        Self { exchange, method: method.into(), thing: thing.clone(), questions }
+    }
+
+    /// Whether a request that comes back with its state can be the same one.
+    fn is(&self, method: &str, thing: &Thing) -> bool {
+        *self.method == *method && self.thing == *thing
     }
 
     /// The questions in the form of an `inputRequests` object, in JSON.
@@ -128,10 +136,12 @@ impl Parking {
         state.as_str().filter(|state| state.starts_with(STATE_PREFIX)).map(str::to_owned)
     }
 
-    /// Takes the request that was parked under a state; `None` when it is not there any more.
-    pub fn take(&self, state: &str) -> Option<Parked> {
-        let taken = lock(&self.table).take(state);
-        taken.map(|(parked, _)| parked)
+    /// Takes the request that was parked under a state; `None` when it is not there any more, or was
+    /// another one.
+    pub fn take(&self, state: &str, method: &str, thing: &Thing) -> Option<Parked> {
+        let mut table = lock(&self.table);
+        table.parked.get(state).filter(|(parked, _)| parked.is(method, thing))?;
+        table.take(state).map(|(parked, _)| parked)
     }
 
     /// Ends everything that is parked.

@@ -176,6 +176,7 @@ impl Request {
                 _ => String::new(),
             },
             token: meta.progress_token.map(|token| token.get().into()),
+            answers: extras.carries && (params.request_state.is_some() || params.input_responses.is_some()),
             more: None,
             hears: std::sync::Arc::clone(place.asking()) as _,
         };

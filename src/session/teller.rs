@@ -146,6 +146,7 @@ impl Teller<'_> {
                 };
                 End::rejected(&Rpc::new(code::INVALID_PARAMS, kind, message), self.id)
             }
+            Fault::NotAsked => End::rejected(&not_asked(), self.id),
             Fault::NotAble { needed } => {
                 let message = "the server asks what this client does not say it can answer";
                 let mut rpc = Rpc::new(code::MISSING_CAPABILITY, "missing_capability", message);
@@ -207,6 +208,14 @@ impl Teller<'_> {
     fn server(&self) -> &str {
         self.routed.server.as_ref().map_or("bridge", |server| server.as_str())
     }
+}
+
+/// What a request is told that answers what nobody asks.
+#[must_use]
+pub fn not_asked() -> Rpc {
+    let message = "what this request answers is not asked any more: send it again without requestState and \
+                   inputResponses";
+    Rpc::new(code::INVALID_PARAMS, Cause::Expired.word(), message)
 }
 
 /// Whether one of the bridge's own tools says that it panicked.
