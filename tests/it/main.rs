@@ -16,6 +16,7 @@ mod burst;
 mod bytes;
 mod configuration;
 mod descriptors;
+mod eras;
 mod fakes;
 mod hostile;
 mod house;
