@@ -96,12 +96,12 @@ def complete(s, label, ref, name, value, **more):
 
 
 def everything(s):
+    lists(s)
     if not s.modern:
         # It asks for the roots 350 ms after the handshake; what it then logs is no part of a step.
         s.hears(lambda m: m.method == "roots/list")
         s.hears(lambda m: "Roots updated" in (m.params or ""))
-        s._heard()
-    lists(s)
+        s.forget()
     common(s)
     everything_tools(s)
     reads(s)
@@ -110,6 +110,7 @@ def everything(s):
     for uri in ("demo://resource/dynamic/text/x", "demo://resource/dynamic/text/0"):
         s.ask(f"read {uri}", "resources/read", {"uri": uri})
     everything_prompts(s)
+    everything_questions(s)
     if not s.modern:
         everything_session(s)
 
@@ -165,8 +166,20 @@ def everything_prompts(s):
     complete(s, "completion of a template to nothing", dynamic, "resourceId", "x")
 
 
+def everything_questions(s):
+    """What it asks the client."""
+    s.call("sampling", "trigger-sampling-request", {"prompt": "é", "maxTokens": 5})
+    for action in ("accept", "decline", "cancel"):
+        content = ',"content":{"name":"Zoë","integer":3,"number":1.5}' if action == "accept" else ""
+        s.wire.answers["elicitation/create"] = f'"result":{{"action":"{action}"{content}}}'
+        s.call(f"elicitation {action}", "trigger-elicitation-request")
+        url = {"url": "https://example.com/a?b=c", "elicitationId": "e 1"}
+        s.call(f"elicitation by URL {action}", "trigger-url-elicitation", url)
+    s.call("roots", "get-roots-list")
+
+
 def everything_session(s):
-    """What needs a session: log messages, subscriptions, questions to the client, cancellation."""
+    """What needs a session: log messages, subscriptions, refusals, other roots, cancellation."""
     s.call("simulated logging", "toggle-simulated-logging", like=any_level, wait=[("notifications/message", 1)])
     s.call("no more logging", "toggle-simulated-logging")
     one, two = "demo://resource/dynamic/text/1", "demo://resource/static/document/features.md"
@@ -180,18 +193,10 @@ def everything_session(s):
     s.ask("log level warning", "logging/setLevel", {"level": "warning"}, allow="log level")
     s.ask("subscribe unheard", "resources/subscribe", {"uri": one})
     s.ask("log level info", "logging/setLevel", {"level": "info"}, allow="log level")
-    s.call("sampling", "trigger-sampling-request", {"prompt": "é", "maxTokens": 5})
     s.wire.answers["sampling/createMessage"] = REFUSED
     s.call("sampling refused", "trigger-sampling-request", {"prompt": "p"})
-    for action in ("accept", "decline", "cancel"):
-        content = ',"content":{"name":"Zoë","integer":3,"number":1.5}' if action == "accept" else ""
-        s.wire.answers["elicitation/create"] = f'"result":{{"action":"{action}"{content}}}'
-        s.call(f"elicitation {action}", "trigger-elicitation-request")
-        url = {"url": "https://example.com/a?b=c", "elicitationId": "e 1"}
-        s.call(f"elicitation by URL {action}", "trigger-url-elicitation", url)
     error = {"url": "https://example.com/", "elicitationId": "e 2", "errorPath": True}
     s.call("elicitation by error", "trigger-url-elicitation", error, like=uuids)
-    s.call("roots", "get-roots-list")
     s.wire.answers["roots/list"] = '"result":{"roots":[{"uri":"file:///srv/n%20w","name":"new"}]}'
     s.wire.tell("notifications/roots/list_changed")
     s.ask("new roots", "ping", wait=[("roots/list", 1), ("notifications/message", 1)])
@@ -332,6 +337,7 @@ def odd(s):
     s.ask("prompt with a dot", "prompts/get", '{"name":"q.r"}')
     complete(s, "completion", {"type": "ref/prompt", "name": "p"}, "a", "é", context={"arguments": {"b": ""}})
     complete(s, "completion of a template", {"type": "ref/resource", "uri": "odd://t/{a}{?q*}"}, "a", "\u2028")
+    s.call("question", "ask")
     if not s.modern:
         odd_session(s)
     elif not s.translated:
@@ -346,7 +352,6 @@ def odd_session(s):
     for uri in (row["uri"] for row in s.rows("resources")):
         s.ask(f"subscribe {uri}", "resources/subscribe", {"uri": uri})
     s.call("updates", "update", wait=[("notifications/resources/updated", 3)])
-    s.call("question", "ask")
     s.wire.answers["sampling/createMessage"] = REFUSED
     s.call("question refused", "ask")
 
@@ -357,7 +362,6 @@ def odd_modern(s):
     s.call("logs", "log", meta=level, wait=[("notifications/message", 2)])
     level = {"io.modelcontextprotocol/logLevel": "error"}
     s.call("logs of errors", "log", meta=level, wait=[("notifications/message", 1)])
-    s.call("question", "ask")
     state = json.dumps("é opaque /")
     said = f'{{"k 1":{SAMPLED.removeprefix(chr(34) + "result" + chr(34) + ":")}}}'
     s.ask("question answered", "tools/call", f'{{"name":"ask","inputResponses":{said},"requestState":{state}}}')

@@ -95,6 +95,10 @@ class Session:
         new = [(m.method, (m.params or "").replace(self.place, "PLACE")) for m in new if not m.method.endswith("list_changed")]
         return [(method, self._own_words(method, raw)) for method, raw in new]
 
+    def forget(self):
+        """What came so far belongs to no step."""
+        self.seen = len(self.wire.heard)
+
     def _own_words(self, method, raw):
         if not self.behind or method != "notifications/message":
             return raw
@@ -128,15 +132,31 @@ class Session:
     def ask(self, label, method, params=None, allow="", like=None, wait=(), id=None):
         """One request and its answer. `wait` names what else has to come, also after the answer: (method, how often)."""
         start = self.seen
-        sent = self.wire.start(method, self.params(method, params), id)
-        step = self._put_back(self.wire.answer(sent), like)
+        message = self.wire.answer(self.wire.start(method, self.params(method, params), id))
+        questions = []
+        while self.translated and '"input_required"' == dict(members(message.parts.get("result", "{}"))).get("resultType"):
+            more, asked = self._answered(message.parts["result"])
+            questions += asked
+            message = self.wire.ask(method, self.params(method, write(params)[:-1] + more + "}"))
+        step = self._put_back(message, like)
         for wanted, count in wait:
             self.hears(lambda m: m.method == wanted, start, count)
-        step.heard = [(m, like(raw) if like else raw) for m, raw in self._heard()]
+        heard = [(m, raw.replace(self.place, "PLACE")) for m, raw in questions] + self._heard()
+        step.heard = [(m, like(raw) if like else raw) for m, raw in heard]
         step.allow = allow
         assert label not in self.steps, label
         self.steps[label] = step
         return step
+
+    def _answered(self, result):
+        """What an older server asks a modern client by way of the bridge: the answers as members, and the questions."""
+        parts, answers, asked = dict(members(result)), [], []
+        for key, question in members(parts["inputRequests"]):
+            question = dict(members(question))
+            method = json.loads(question["method"])
+            asked.append((method, question.get("params", "")))
+            answers.append(f'"{key}":{self.wire.answers[method].removeprefix(chr(34) + "result" + chr(34) + ":")}')
+        return f',"inputResponses":{{{",".join(answers)}}},"requestState":{parts["requestState"]}', asked
 
     def hears(self, kind, start=0, count=1):
         """Waits until so many messages of a kind came. Where one did not come at all, the next is waited for less."""
@@ -158,7 +178,7 @@ class Session:
         else:
             # It will not come; the next list is waited for less.
             self.patience = min(self.patience, 1)
-        self._heard()
+        self.forget()
         step.allow = allow
         self.steps[label] = step
         return self.rows(label)

@@ -42,7 +42,7 @@ def settled(joined, method, wanted):
     def whole():
         step = joined._whole(method)
         found[:] = own_rows(step) if step.listed else [step.raw]
-        return found == wanted
+        return found == sorted(wanted)
 
     for _ in range(50):
         if whole():
@@ -74,9 +74,9 @@ def look(joined, direct, what):
         check(f"{what}: {uri} is read from {owner}", step.kind == "result" and f'"uri":"{uri}"' in step.raw, step.raw[:300])
 
 
-def together(place, between, direct):
-    """`direct` is what each server said by itself: its session of the older revision."""
-    for version in ("2025-11-25", MODERN):
+def together(place, between, older, newer):
+    """What each server said by itself, to an older client and, if it can, to a modern one."""
+    for version, direct in (("2025-11-25", older), (MODERN, newer)):
         here = place()
         servers = {name: here.server(name) for name in (*GOOD, *BROKEN)}
         joined = Joined(between(here, servers), here.environment(), "", version, {}, {}, None, here)

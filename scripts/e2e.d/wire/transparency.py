@@ -27,6 +27,8 @@ checks.name = "transparent"
 HERE = Path(__file__).parent
 # So many differences of one script are shown.
 SHOWN = 12
+# What a modern client of an older server gets beside an answer: no log messages that it did not ask for.
+KEPT = ("notifications/progress", "sampling/createMessage", "elicitation/create")
 
 
 def code(step):
@@ -115,7 +117,7 @@ def difference(label, direct, bridge, modern, translated):
     """Why the bridge's answer is not right; nothing when it is."""
     if bridge is None:
         return "was not asked"
-    heard = [[h for h in step.heard if not translated or h[0] == "notifications/progress"] for step in (direct, bridge)]
+    heard = [[h for h in step.heard if not translated or h[0] in KEPT] for step in (direct, bridge)]
     if heard[0] != heard[1]:
         return f"beside the answer came {heard[1]}, not {heard[0]}"
     if modern and lacking(label, bridge):
@@ -193,8 +195,8 @@ class Round:
     def __init__(self, rooms, between):
         self.rooms, self.between = rooms, between
         self.number = itertools.count()
-        # What each server says by itself, to a client of the newest older revision.
-        self.direct = {}
+        # What each server says by itself, to a client of the newest older revision and to a modern one.
+        self.direct, self.modern = {}, {}
 
     def place(self):
         return Place(self.rooms, next(self.number))
@@ -216,7 +218,8 @@ class Round:
                 older = self.direct.setdefault(name, direct)
                 found.append((f"{name} {version}", direct, bridge, {}))
         if name in self.MODERN:
-            found.append((f"{name} {MODERN}", *self.pair(name, MODERN), {"modern": True, "older": older and older.steps}))
+            self.modern[name], bridge = self.pair(name, MODERN)
+            found.append((f"{name} {MODERN}", self.modern[name], bridge, {"modern": True, "older": older and older.steps}))
         if name in self.TRANSLATED and self.between:
             options = {"modern": True, "translated": True}
             found.append((f"{name} {MODERN} over an older server", *self.pair(name, MODERN, older), options))
@@ -229,7 +232,7 @@ class Round:
                 for title, direct, bridge, options in found:
                     compare(title, direct.steps, bridge.steps, **options)
         if self.between:
-            together(self.place, self.between, self.direct)
+            together(self.place, self.between, self.direct, self.direct | self.modern)
 
 
 def self_test(rooms):
