@@ -258,6 +258,13 @@ impl Client {
             });
         }
         if let Some(server) = &routed.server {
+            if let (Thing::Resource(uri), "resources/read", Verdict::Ok) =
+                (telling.thing, telling.method, answer.verdict)
+                && self.router.offers.view().catalog.owners_of(uri).is_empty()
+            {
+                // The next one that names it is asked first.
+                self.whereabouts.had_resource(server, uri);
+            }
             if let Some(task) = &answer.task {
                 self.whereabouts.gave_task(server, task);
             }

@@ -48,6 +48,11 @@ impl Whereabouts {
         self.lock().tasks.remember(server, id);
     }
 
+    /// A server had a resource that no list shows.
+    pub fn had_resource(&self, server: &ServerName, uri: &str) {
+        self.lock().resources.remember(server, uri);
+    }
+
     /// Looks through a result for resources: links, and those that stand in it whole.
     pub fn look_through(&self, server: &ServerName, line: &[u8]) {
         // Most results point to nothing, and are not parsed for it.
