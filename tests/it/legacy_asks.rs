@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::said::{echoed, kind};
-use crate::support::{Bridge, Room, wait_for, wait_until};
+use crate::support::{Bridge, Room, check_gone, wait_for, wait_until};
 
 /// Ids as servers write them, and what they ask.
 const QUESTIONS: [(&str, &str, &str); 7] = [
@@ -183,6 +183,46 @@ fn a_question_whose_server_dies_is_taken_back_and_its_late_answer_dropped() {
     bridge.call("s__echo", json!({}));
     assert!(!room.text("record").contains("late"), "the new process never asked");
     assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_server_may_ask_before_it_is_ready() {
+    let room = Room::new().server(
+        "s",
+        &["record $ROOM/record", "on notifications/initialized: ask roots/list", "on tools/list: sleep 300"],
+    );
+    let mut bridge = room.start();
+    bridge.initialize();
+    let list = bridge.request("tools/list", &json!({}));
+    let asked = bridge.asked("roots/list").id;
+    bridge.answer(&asked, &json!({ "roots": [] }));
+    room.wait_for_line("record", r#""id":"fake-1","result":{"roots":[]}"#);
+    assert!(bridge.answer_to(list)["result"]["tools"].is_array());
+}
+
+#[test]
+fn a_question_without_an_answer_keeps_nobody_from_ending() {
+    let room = Room::new().server("s", &["count $ROOM/pids", "on tools/call: request roots/list"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.begin_call("s__echo", json!({}));
+    bridge.asked("roots/list");
+    assert!(bridge.end().success());
+    check_gone(&room.pids("pids"));
+}
+
+#[test]
+fn a_call_that_is_taken_back_leaves_its_question_to_its_server() {
+    let room = Room::new().server("s", &["record $ROOM/record", "on tools/call: request roots/list"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let call = bridge.begin_call("s__echo", json!({}));
+    let asked = bridge.asked("roots/list").id;
+    bridge.cancel(call);
+    room.wait_for_recorded("record", "notifications/cancelled");
+    assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
+    bridge.answer(&asked, &json!({ "roots": [] }));
+    room.wait_for_line("record", r#""id":"fake-1","result":{"roots":[]}"#);
 }
 
 #[test]

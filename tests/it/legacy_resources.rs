@@ -233,3 +233,18 @@ fn a_refused_subscription_is_refused_and_not_remembered() {
         (&json!(-32602), &json!("bad_params"))
     );
 }
+
+#[test]
+fn what_was_read_somewhere_is_subscribed_to_there() {
+    let room = Room::new()
+        .server("a", &["resource a:1", "record $ROOM/a"])
+        .server("b", &["resource b:1", "record $ROOM/b", &reads("x:b", "b"), "on resources/list: empty"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.ask("tools/list", &json!({}));
+    assert_eq!(read(&mut bridge, "x:b"), "b");
+    // The first one would take any subscription.
+    assert_eq!(bridge.ask("resources/subscribe", &json!({ "uri": "x:b" }))["result"], json!({}));
+    assert_eq!(room.recorded("b", "resources/subscribe").len(), 1);
+    assert_eq!(room.recorded("a", "resources/subscribe").len(), 0);
+}
