@@ -29,6 +29,7 @@ fn check_gap(bridge: &mut Bridge, words: &str) {
     assert!(record["lastError"].as_str().unwrap().contains(words), "{record}");
     let status = bridge.call("bridge_status", json!({}));
     assert!(text(&status).contains("The record has a gap of"), "{}", text(&status));
+    bridge.wait_for_log("record has a gap");
     assert_eq!(bridge.log().matches("record has a gap").count(), 1, "said once: {}", bridge.log());
 }
 
