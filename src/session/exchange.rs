@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -48,6 +48,7 @@ pub struct Exchange {
     pub connection: Option<Arc<Connection>>,
     sent_again: bool,
     rounds: u32,
+    paused: Duration,
 }
 
 /// How far an exchange has come.
@@ -75,6 +76,7 @@ impl Exchange {
             connection: None,
             sent_again: false,
             rounds: 0,
+            paused: Duration::ZERO,
         }
     }
 
@@ -160,34 +162,48 @@ impl Exchange {
         }
         let wanted = Wanted::parse(&answer.line).unwrap_or_default();
         let questions = wanted.requests.and_then(members).unwrap_or_default();
-        let mut asks = Vec::with_capacity(questions.len());
-        for (key, request) in questions {
-            let Some(request) = object::<InputRequest<'_>>(request) else { continue };
-            let params = request.params.map(RawValue::get);
+        let questions: Vec<_> = questions
+            .into_iter()
+            .filter_map(|(key, request)| Some((key, object::<InputRequest<'_>>(request)?)))
+            .collect();
+        // All or none of them can be asked.
+        let capabilities = client.face.borrow().capabilities.clone();
+        for (_, request) in &questions {
             // What the client's side of the protocol does not know at all, it cannot be asked.
-            let needs = question::needs(&request.method, params);
-            let needs = needs.ok_or_else(|| Fault::NotAble { needed: "{}".to_owned() })?;
-            let capabilities = client.face.borrow().capabilities.clone();
-            is_able(&capabilities, needs)?;
+            let needs = question::needs(&request.method, request.params.map(RawValue::get));
+            is_able(&capabilities, needs.ok_or_else(|| Fault::NotAble { needed: "{}".to_owned() })?)?;
+        }
+        if questions.is_empty() {
+            self.pause().await?;
+        }
+        let asks = questions.into_iter().map(|(key, request)| {
+            let params = request.params.map(RawValue::get);
             let params = params.map(|params| with_elicitation_id(&request.method, params));
             let asked = client.unasked.asks.ask_own(&request.method, params.as_deref());
-            asks.push(async move { (key, asked.answer().await) });
-        }
-        if asks.is_empty() {
-            let pause = PAUSE.saturating_mul(1 << self.rounds.min(10));
-            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
-        }
-        let mut responses = Vec::with_capacity(asks.len());
-        for (key, answer) in join_all(asks).await {
-            let result = answer.map_err(Fault::Declined)?;
-            responses.push(format!("{}:{result}", Value::from(&*key)));
-        }
+            async move {
+                let result = asked.answer().await.map_err(Fault::Declined)?;
+                Ok(format!("{}:{result}", Value::from(&*key)))
+            }
+        });
+        // The first error ends the call, and takes the other questions back.
+        let responses: Vec<String> = try_join_all(asks).await?;
         let mut more = Vec::new();
         if !responses.is_empty() {
             more.push(format!(r#""inputResponses":{{{}}}"#, responses.join(",")));
         }
         more.extend(wanted.state.map(|state| format!(r#""requestState":{state}"#)));
         self.call.more = Some(more.join(",")).filter(|more| !more.is_empty());
+        Ok(())
+    }
+
+    /// Leaves the server alone for a while; all of it may take as long as an answer.
+    async fn pause(&mut self) -> Result<(), Fault> {
+        if self.limit.is_some_and(|limit| self.paused >= limit) {
+            return Err(Fault::Endless);
+        }
+        let pause = PAUSE.saturating_mul(1 << self.rounds.min(10)).min(PAUSE_MAX);
+        self.paused += pause;
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 }
