@@ -2,6 +2,8 @@
 //! in which one side is modern (2026-07-28).
 
 mod asked_along;
+mod asks_for_modern;
+mod envelopes;
 mod modern_client;
 mod modern_pair;
 mod parked;
