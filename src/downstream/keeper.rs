@@ -251,7 +251,7 @@ impl Keeper {
         let Running { process, connection, reader, writer, relists, wishes, .. } = running;
         // Beside the watch over the process: a server may die while it is asked for a list.
         let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
-        let wishing = wishes.keep(connection);
+        let wishing = wishes.keep(connection, relists);
         tokio::pin!(relisting, wishing);
         loop {
             tokio::select! {

@@ -10,7 +10,9 @@ use serde_json::json;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::interest::{Interest, Wanted};
+use crate::downstream::keeper::lists::Relists;
 use crate::era::Era;
+use crate::list::List;
 
 /// A server has this long to confirm what it was told.
 const CONFIRM: Duration = Duration::from_secs(5);
@@ -47,17 +49,23 @@ impl Wishes {
         self.interest.told(step);
     }
 
-    /// Keeps telling; ends never.
-    pub async fn keep(&mut self, connection: &Arc<Connection>) {
+    /// Keeps telling; ends never. What changed while the server had no subscription was not told: then
+    /// every list is asked for again.
+    pub async fn keep(&mut self, connection: &Arc<Connection>, relists: &Relists) {
         loop {
-            tokio::select! {
-                () = self.interest.changed() => {}
-                () = ended(&mut self.listen) => {
-                    self.listen = None;
-                    tokio::time::sleep(AGAIN).await;
-                }
+            let has_ended = tokio::select! {
+                () = self.interest.changed() => false,
+                () = ended(&mut self.listen) => true,
+            };
+            if has_ended {
+                self.listen = None;
+                tokio::time::sleep(AGAIN).await;
             }
             self.tell(connection).await;
+            if let (true, Some(greeting)) = (has_ended, connection.greeting()) {
+                let offered = List::ALL.into_iter().filter(|list| greeting.has(list.feature()));
+                offered.for_each(|list| relists.want(list, None));
+            }
         }
     }
 }
