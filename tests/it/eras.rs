@@ -7,6 +7,7 @@ mod envelopes;
 mod modern_client;
 mod modern_pair;
 mod parked;
+mod wishes;
 
 use serde_json::{Value, json};
 
