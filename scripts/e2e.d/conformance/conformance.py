@@ -110,11 +110,21 @@ def main():
     room, *options = sys.argv[1:]
     room = Path(room)
     room.mkdir(parents=True)
-    server = [f"{os.environ['E2E_HOME']}/sdk2/python", str(HERE / "server.py")]
+    link = str(room / "link")
+    words = [f"{os.environ['E2E_HOME']}/sdk2/python", str(HERE / "server.py"), link]
+    with open(room / "server.stderr", "w") as errors, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors) as nursery:
+        try:
+            nursery.stdout.readline()
+            run(room, [sys.executable, "-I", "-S", str(HERE / "handover.py"), link], "--direct" in options)
+        finally:
+            nursery.kill()
+
+
+def run(room, server, direct):
     (room / "config.toml").write_text(f"[servers.suite]\ncommand = {json.dumps(server[0])}\nargs = {json.dumps(server[1:])}\n")
     with ThreadPoolExecutor(2) as pool:
         bare = pool.submit(before, "bare", room, [], server)
-        if "--direct" in options:
+        if direct:
             return bare_is_right(bare.result())
         serve = [os.environ["BRIDGE"], "serve", "--config", str(room / "config.toml"), "--data-dir", str(room / "data")]
         bridge = pool.submit(before, "bridge", room, ["--strip", "suite"], serve)

@@ -1,5 +1,8 @@
 """The server that the conformance suite expects, on stdio, with the Python SDK 2.x. It speaks both eras.
 
+server.py serves its own pipes. server.py SOCKET serves the pipes of each handover.py: the SDK takes a second to import, and the
+suite wants a new server for each scenario.
+
 The suite names the tools, prompts and resources and says what they do; see its `list` and the descriptions in its scenarios.
 """
 
@@ -7,6 +10,10 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
+import signal
+import socket
+import sys
 
 import mcp_types as types
 from mcp.server.lowlevel import NotificationOptions, Server
@@ -385,4 +392,28 @@ async def main():
         await server.run(read, write, server.create_initialization_options(changed))
 
 
-asyncio.run(main())
+def serve_pipes_of_others(path):
+    """Forks a server for each pair of pipes that is handed over. The link is held till it ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        print("ready", flush=True)
+        while True:
+            link, _ = listener.accept()
+            pipes = socket.recv_fds(link, 1, 3)[1]
+            if os.fork() == 0:
+                for number, pipe in enumerate(pipes):
+                    os.dup2(pipe, number)
+                    os.close(pipe)
+                asyncio.run(main())
+                os._exit(0)
+            for pipe in pipes:
+                os.close(pipe)
+            link.close()
+
+
+if sys.argv[1:]:
+    serve_pipes_of_others(sys.argv[1])
+else:
+    asyncio.run(main())
