@@ -26,7 +26,7 @@ pub(super) fn bend(call: &Call, connection: &Connection, link: &Link) -> Vec<(Sp
             let own = connection.own_meta();
             let members = format!(r#"{own},"io.modelcontextprotocol/logLevel":"{level}""#);
             match &call.meta {
-                Some(span) => bent.extend(inserted(call, span, &members)),
+                Some(span) => bent.push(inserted(call, span, &members)),
                 None => params.push(format!(r#""_meta":{{{members}}}"#)),
             }
         }
@@ -35,19 +35,20 @@ pub(super) fn bend(call: &Call, connection: &Connection, link: &Link) -> Vec<(Sp
     if !params.is_empty() {
         let members = params.join(",");
         match &call.params {
-            Some(span) => bent.extend(inserted(call, span, &members)),
+            Some(span) => bent.push(inserted(call, span, &members)),
             None => bent.push((call.id.end..call.id.end, format!(r#","params":{{{members}}}"#))),
         }
     }
     bent
 }
 
-/// Members put before those that an object has.
-fn inserted(call: &Call, object: &Span, members: &str) -> Option<(Span, String)> {
-    let text = raw(call, object)?.get();
-    let is_empty = text.strip_prefix('{')?.trim_start().starts_with('}');
+/// Members put before those that an object has; what is no object gives way to one.
+fn inserted(call: &Call, object: &Span, members: &str) -> (Span, String) {
+    let inside = raw(call, object).and_then(|value| value.get().strip_prefix('{'));
+    let Some(inside) = inside else { return (object.clone(), format!("{{{members}}}")) };
+    let is_empty = inside.trim_start().starts_with('}');
     let place = object.start + 1;
-    Some((place..place, if is_empty { members.to_owned() } else { format!("{members},") }))
+    (place..place, if is_empty { members.to_owned() } else { format!("{members},") })
 }
 
 fn raw<'a>(call: &'a Call, span: &Span) -> Option<&'a RawValue> {

@@ -109,6 +109,9 @@ pub fn result_members(line: &[u8], cacheable: bool, server_info: Option<&str>) -
         (Some(info), None) => {
             let _ = write!(members, r#","_meta":{{{info}}}"#);
         }
+        (Some(info), Some(meta)) if !meta.get().starts_with('{') => {
+            inserted.extend(span_of(line, meta.get()).map(|span| (span, format!("{{{info}}}"))));
+        }
         (Some(info), Some(meta)) => inserted.extend(inside(line, meta, info)),
         (None, _) => {}
     }
@@ -179,6 +182,12 @@ mod tests {
             false,
             Some(r#"{"name":"x"}"#),
             r#"{"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"x"},"a":1}}}"#,
+        );
+        check_members(
+            r#"{"result":{"_meta":null}}"#,
+            false,
+            Some("{}"),
+            r#"{"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{}}}}"#,
         );
         check_members(
             r#"{"result":{}}"#,

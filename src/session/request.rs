@@ -14,7 +14,7 @@ use crate::session::parked::Parking;
 use crate::session::pending::{Extras, Pending, Place};
 use crate::session::reply::{Rpc, code};
 use crate::session::{Client, Rules, outlet, unknown_method};
-use crate::wire::{Envelope, Meta, Params, Span, object, span_of};
+use crate::wire::{Envelope, Meta, Params, object, span_of};
 
 /// A request that was read and not yet routed.
 pub struct Request {
@@ -168,8 +168,8 @@ impl Request {
             line: line.clone(),
             id: envelope.id.and_then(span).unwrap_or_default(),
             name: name.and_then(span),
-            params: envelope.params.and_then(span).filter(|place| is_object(line, place)),
-            meta: params.meta.and_then(span).filter(|place| is_object(line, place)),
+            params: envelope.params.and_then(span),
+            meta: params.meta.and_then(span),
             era: rules.era,
             shown: match &thing {
                 Thing::Tool(name) | Thing::Prompt(name) => name.clone(),
@@ -191,10 +191,6 @@ impl Request {
             permit: None,
         })
     }
-}
-
-fn is_object(line: &[u8], place: &Span) -> bool {
-    line.get(place.start) == Some(&b'{')
 }
 
 impl Client {

@@ -147,6 +147,9 @@ fn tagged(heard: &Notification<'_>, id: &str) -> Frame {
     let member = format!(r#""{SUBSCRIPTION_ID}":{id}"#);
     let (span, text) = match (tag, meta, heard.params) {
         (Some(span), _, _) => (Some(span), id.to_owned()),
+        (None, Some(meta), _) if !meta.get().starts_with('{') => {
+            (span_of(heard.line, meta.get()), format!("{{{member}}}"))
+        }
         (None, Some(meta), _) => (inside(heard.line, meta), with_comma(meta, member)),
         (None, None, Some(params)) => {
             (inside(heard.line, params), with_comma(params, format!(r#""_meta":{{{member}}}"#)))
@@ -247,6 +250,7 @@ mod tests {
     fn a_notification_goes_under_the_clients_own_subscription() {
         let tag = |id: &str| format!(r#""{SUBSCRIPTION_ID}":{id}"#);
         check_tag(r#"{"uri":"u"}"#, &format!(r#"{{"_meta":{{{}}},"uri":"u"}}"#, tag("\"l\"")));
+        check_tag(r#"{"_meta":null}"#, &format!(r#"{{"_meta":{{{}}}}}"#, tag("\"l\"")));
         check_tag(r#"{"_meta":{"a":1}}"#, &format!(r#"{{"_meta":{{{},"a":1}}}}"#, tag("\"l\"")));
         check_tag(
             &format!(r#"{{"_meta":{{{}}}}}"#, tag("7")),

@@ -13,8 +13,8 @@ pub struct Params<'a> {
     /// The name of a tool or a prompt.
     #[serde(borrow, default)]
     pub name: Option<&'a RawValue>,
-    /// The request's metadata.
-    #[serde(borrow, default, rename = "_meta")]
+    /// The request's metadata, also when it is null.
+    #[serde(borrow, default, rename = "_meta", deserialize_with = "super::present")]
     pub meta: Option<&'a RawValue>,
     /// A resource.
     #[serde(borrow, default)]
