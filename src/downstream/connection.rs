@@ -25,7 +25,7 @@ use crate::era::Era;
 use crate::queue::{ByteQueue, Weighs};
 use crate::wire::{Cut, Frame, Span, splice};
 
-pub use crate::downstream::connection::hear::{Heard, SUBSCRIPTION_ID};
+pub use crate::downstream::connection::hear::{Granted, Heard, Listening, SUBSCRIPTION_ID};
 
 /// The bridge's first id towards a server (protocol.md, "Ids, tokens, order").
 pub const FIRST_ID: u64 = 1 << 40;
@@ -150,8 +150,8 @@ pub struct Connection {
     ended: watch::Sender<bool>,
     /// The server's requests that have no answer yet.
     questions: AtomicUsize,
-    /// The bridge's own `subscriptions/listen` whose notifications count; 0 is none.
-    listening: watch::Sender<u64>,
+    /// The bridge's own `subscriptions/listen` whose notifications count.
+    listening: watch::Sender<Listening>,
     /// Lines on the server's output that were no messages.
     garbage: AtomicU64,
     /// Answers that came after their request had ended.
@@ -178,7 +178,7 @@ impl Connection {
             relay,
             ended: watch::Sender::new(false),
             questions: AtomicUsize::new(0),
-            listening: watch::Sender::new(0),
+            listening: watch::Sender::default(),
             garbage: AtomicU64::new(0),
             late: AtomicU64::new(0),
         })
@@ -233,9 +233,14 @@ impl Connection {
     }
 
     /// Waits until the server has acknowledged the bridge's own `subscriptions/listen` with this id.
-    pub async fn listening(&self, id: u64) {
+    pub async fn listening(&self, id: u64) -> Listening {
+        let mut acknowledged = self.listening.subscribe();
         // The sender is ours.
-        let _ = self.listening.subscribe().wait_for(|listening| *listening == id).await;
+        acknowledged
+            .wait_for(|listening| listening.id == id)
+            .await
+            .map(|told| told.clone())
+            .unwrap_or_default()
     }
 
     /// Its number, which no other connection of this process has.

@@ -25,6 +25,15 @@ pub struct Wanted {
     pub tasks: BTreeSet<Arc<str>>,
 }
 
+/// What a server was told and does not grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Resources, by URI.
+    pub resources: BTreeSet<Arc<str>>,
+    /// Tasks, by id.
+    pub tasks: BTreeSet<Arc<str>>,
+}
+
 impl Wants {
     /// Wants log messages from this level up.
     pub fn level(&mut self, level: &'static str) {
@@ -95,6 +104,7 @@ struct State {
     wants: Wants,
     version: u64,
     told: Wanted,
+    refused: Refused,
 }
 
 impl Default for Interest {
@@ -110,6 +120,8 @@ pub struct Step {
     pub told: Wanted,
     /// What it is to know.
     pub wanted: Wanted,
+    /// What of it it has refused so far.
+    pub refused: Refused,
     version: u64,
 }
 
@@ -149,18 +161,27 @@ impl Interest {
 
     /// A new process knows nothing.
     pub(super) fn nothing_told(&self) {
-        self.lock().told = Wanted::default();
+        let mut state = self.lock();
+        (state.told, state.refused) = Default::default();
     }
 
     /// What the server is to be told next.
     pub(super) fn step(&self) -> Step {
         let state = self.lock();
-        Step { told: state.told.clone(), wanted: state.wants.once(), version: state.version }
+        let (told, refused) = (state.told.clone(), state.refused.clone());
+        Step { told, wanted: state.wants.once(), refused, version: state.version }
+    }
+
+    /// Looks at what the server does not grant.
+    pub fn look_at_refused<T>(&self, look: impl FnOnce(&Refused) -> T) -> T {
+        look(&self.lock().refused)
     }
 
     /// The server was told.
     pub(super) fn told(&self, step: Step) {
-        self.lock().told = step.wanted;
+        let mut state = self.lock();
+        (state.told, state.refused) = (step.wanted, step.refused);
+        drop(state);
         self.told.send_replace(step.version);
     }
 

@@ -66,6 +66,14 @@ impl Grant {
         }
     }
 
+    /// Whether its server does not grant it.
+    fn is_refused(&self) -> bool {
+        self.link.interest.look_at_refused(|refused| match &self.what {
+            What::Resource(uri) => refused.resources.contains(uri),
+            What::Task(id) => refused.tasks.contains(id),
+        })
+    }
+
     fn want_not(&self, wants: &mut Wants) {
         match &self.what {
             What::Resource(uri) => wants.no_resource(uri),
@@ -151,8 +159,16 @@ impl Client {
             ("resources/unsubscribe", true) => wants.no_resource(&uri),
             _ => {}
         });
-        settled(&[(link, version)]).await;
-        self.outlet.answer(reply::result(&id, "{}"), request.permit);
+        settled(&[(Arc::clone(&link), version)]).await;
+        let frame = match link.interest.look_at_refused(|refused| refused.resources.contains(&uri)) {
+            false => reply::result(&id, "{}"),
+            true => {
+                link.interest.want(|wants| wants.no_resource(&uri));
+                let message = format!("the server {} does not tell of changes of {uri:?}", link.name);
+                Rpc::new(code::INVALID_PARAMS, "not_granted", message).frame(&id)
+            }
+        };
+        self.outlet.answer(frame, request.permit);
         drop(request.place);
     }
 
@@ -230,7 +246,7 @@ impl Client {
         let told: Vec<(Arc<Link>, u64)> =
             granted.iter().map(|(grant, version)| (Arc::clone(&grant.link), *version)).collect();
         settled(&told).await;
-        granted.into_iter().map(|(grant, _)| grant).collect()
+        granted.into_iter().map(|(grant, _)| grant).filter(|grant| !grant.is_refused()).collect()
     }
 
     /// Ends a subscription that the client took back.

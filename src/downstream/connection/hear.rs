@@ -27,6 +27,25 @@ const TASK_TOKEN_BYTES_MAX: usize = 4096;
 /// Where a notification names the `subscriptions/listen` that it belongs to (specification 2026-07-28).
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// A `subscriptions/listen` that a server has acknowledged.
+#[derive(Debug, Clone, Default)]
+pub struct Listening {
+    /// Its id; 0 is none.
+    pub id: u64,
+    /// What the server grants; `None` when it does not say.
+    pub granted: Option<Granted>,
+}
+
+/// What a server grants of the things that a subscription names.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Granted {
+    /// Resources, by URI.
+    pub resource_subscriptions: Vec<String>,
+    /// Tasks, by id.
+    pub task_ids: Vec<String>,
+}
+
 /// What a line turned out to be.
 #[derive(Debug)]
 pub enum Heard {
@@ -202,7 +221,7 @@ impl Connection {
             "notifications/cancelled" => self.hear_taken_back(line, params),
             "notifications/subscriptions/acknowledged" => {
                 if let Some(id) = subscription(params).and_then(|id| id.parse().ok()) {
-                    self.listening.send_replace(id);
+                    self.listening.send_replace(Listening { id, granted: granted(params) });
                 }
             }
             // Of two subscriptions while one takes the other's place, one counts.
@@ -244,7 +263,7 @@ impl Connection {
     }
 
     fn is_listening(&self, id: &str) -> bool {
-        id.parse() == Ok(*self.listening.borrow())
+        id.parse() == Ok(self.listening.borrow().id)
     }
 }
 
@@ -257,6 +276,16 @@ fn subscription(params: Option<&RawValue>) -> Option<&str> {
     }
     let meta = wire::Params::parse(params?)?.meta?;
     object::<Meta<'_>>(meta).map(|meta| meta.id.get())
+}
+
+/// What an acknowledgement grants.
+fn granted(params: Option<&RawValue>) -> Option<Granted> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        notifications: &'a RawValue,
+    }
+    object(object::<Params<'_>>(params?)?.notifications)
 }
 
 /// The id at the end of a line that was too long to keep: some servers write it last.
