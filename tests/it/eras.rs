@@ -4,6 +4,7 @@
 mod asked_along;
 mod asks_for_modern;
 mod envelopes;
+mod listens;
 mod modern_client;
 mod modern_pair;
 mod parked;

@@ -188,3 +188,14 @@ fn a_server_of_the_older_era_is_subscribed_to_in_its_own_words() {
     bridge.call("l__echo", json!({}));
     bridge.told("notifications/resources/updated");
 }
+
+#[test]
+fn a_client_is_told_what_a_server_does_not_grant() {
+    let nothing = concat!(
+        r#"on subscriptions/listen: notify {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","#,
+        r#""params":{"_meta":{"io.modelcontextprotocol/subscriptionId":$ID},"notifications":{}}}; hang"#
+    );
+    let room = script(&[nothing]);
+    let mut bridge = start(&room);
+    check_error(&bridge.ask("resources/subscribe", &json!({ "uri": "r://1" })), -32602);
+}
