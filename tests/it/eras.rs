@@ -7,6 +7,7 @@ mod envelopes;
 mod listens;
 mod modern_client;
 mod modern_pair;
+mod opening;
 mod parked;
 mod wishes;
 

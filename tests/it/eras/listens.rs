@@ -233,7 +233,12 @@ fn a_server_that_is_started_anew_tells_again() {
 fn a_resource_that_its_server_refuses_is_left_out_and_the_others_stay() {
     let room = Room::new().server(
         "l",
-        &["record $ROOM/l", "resource l://1", "resource l://2", "on resources/subscribe l://2: error -32602 no"],
+        &[
+            "record $ROOM/l",
+            "resource l://1",
+            "resource l://2",
+            "on resources/subscribe l://2: error -32602 no",
+        ],
     );
     let mut bridge = start(&room);
     let (_, granted) = bridge.listen(&json!({ "resourceSubscriptions": ["l://2", "l://1"] }));
