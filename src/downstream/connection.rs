@@ -9,8 +9,9 @@ pub mod owned;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -149,7 +150,7 @@ pub struct Connection {
     relay: Arc<dyn Relay>,
     ended: watch::Sender<bool>,
     /// The server's requests that have no answer yet.
-    questions: AtomicUsize,
+    questions: watch::Sender<usize>,
     /// The bridge's own `subscriptions/listen` whose notifications count.
     listening: watch::Sender<Listening>,
     /// Lines on the server's output that were no messages.
@@ -177,7 +178,7 @@ impl Connection {
             greeting: OnceLock::new(),
             relay,
             ended: watch::Sender::new(false),
-            questions: AtomicUsize::new(0),
+            questions: watch::Sender::new(0),
             listening: watch::Sender::default(),
             garbage: AtomicU64::new(0),
             late: AtomicU64::new(0),
@@ -264,7 +265,17 @@ impl Connection {
     }
 
     pub(super) fn question_closed(&self) {
-        self.questions.fetch_sub(1, Ordering::Relaxed);
+        self.questions.send_modify(|open| *open = open.saturating_sub(1));
+    }
+
+    /// Waits until a time has passed in which the server waited for nobody: a person who is asked something
+    /// takes as long as people do.
+    pub async fn waited_for_nobody(&self, time: Duration) {
+        let mut questions = self.questions.subscribe();
+        // The sender is ours.
+        while tokio::time::timeout(time, questions.changed()).await.is_ok() || *questions.borrow() > 0 {
+            let _ = questions.wait_for(|open| *open == 0).await;
+        }
     }
 
     /// Puts a client's request on its way. Dropping what comes back takes the request back: the server

@@ -118,12 +118,20 @@ pub struct Face {
     pub capabilities: Arc<str>,
     /// Who it is: the JSON object that it sent.
     pub info: Option<Arc<str>>,
+    /// The params of its own `initialize`, where it speaks the revision that it asked for.
+    pub params: Option<Arc<str>>,
 }
 
 impl Default for Face {
     fn default() -> Self {
         let [newest, ..] = LEGACY_VERSIONS;
-        Self { era: Era::Legacy, protocol_version: newest.into(), capabilities: "{}".into(), info: None }
+        Self {
+            era: Era::Legacy,
+            protocol_version: newest.into(),
+            capabilities: "{}".into(),
+            info: None,
+            params: None,
+        }
     }
 }
 
@@ -131,6 +139,9 @@ impl Face {
     /// The params of `initialize`, in JSON.
     #[must_use]
     pub fn initialize(&self) -> String {
+        if let Some(params) = &self.params {
+            return params.to_string();
+        }
         let [newest, ..] = LEGACY_VERSIONS;
         let version = match self.era {
             Era::Legacy => &self.protocol_version,

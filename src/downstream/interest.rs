@@ -40,6 +40,12 @@ impl Wants {
         self.level = Some(level);
     }
 
+    /// Whether there is anything to hear that the server has to live for.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.resources.is_empty() || !self.tasks.is_empty()
+    }
+
     /// The level from which log messages are wanted.
     #[must_use]
     pub fn wanted_level(&self) -> Option<&'static str> {

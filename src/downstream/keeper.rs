@@ -21,7 +21,7 @@ use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::greeting::Face;
-use crate::downstream::interest::Interest;
+use crate::downstream::interest::{Interest, Wants};
 use crate::downstream::keeper::greeting::{Greet, NotMade};
 use crate::downstream::keeper::hearing::{for_keeper, read_in};
 use crate::downstream::keeper::leaving::{Left, discard};
@@ -114,7 +114,8 @@ impl Keeper {
 
     /// Waits until a start is allowed and somebody wants it.
     async fn rest(&mut self) {
-        let mut wanted = false;
+        // Who has subscribed to something of it waits without a word.
+        let mut wanted = self.around.interest.look(Wants::is_waiting);
         loop {
             let wait = self.policy.wait(self.born.elapsed());
             if wanted && wait.is_zero() {

@@ -102,7 +102,11 @@ impl Exchange {
             let late = async {
                 let Some(limit) = self.limit else { return std::future::pending().await };
                 client.router.pulse.passed().await;
-                tokio::time::sleep(limit.saturating_sub(client.router.pulse.after())).await;
+                let rest = limit.saturating_sub(client.router.pulse.after());
+                match &self.connection {
+                    Some(connection) => connection.waited_for_nobody(rest).await,
+                    None => tokio::time::sleep(rest).await,
+                }
                 limit
             };
             let reply = tokio::select! {

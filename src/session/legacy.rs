@@ -42,6 +42,7 @@ pub fn initialize(params: Option<&RawValue>) -> Result<Initialized, Rpc> {
         #[serde(borrow, default)]
         capabilities: Option<&'a RawValue>,
     }
+    let own = params.map(|params| params.get().into());
     let params: Params<'_> = params
         .and_then(object)
         .ok_or_else(|| Rpc::bad_params("initialize needs params with protocolVersion as a string"))?;
@@ -54,11 +55,15 @@ pub fn initialize(params: Option<&RawValue>) -> Result<Initialized, Rpc> {
     let mut client = info.map(Implementation::into_client).unwrap_or_default();
     client.protocol_version = Some(version.to_owned());
     let object_text = |raw: &RawValue| raw.get().starts_with('{').then(|| raw.get().into());
+    let is_object = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get().starts_with('{'));
+    let is_whole = is_object(params.capabilities) && is_object(params.client_info);
     let face = Face {
         era: Era::Legacy,
         protocol_version: version.into(),
         capabilities: params.capabilities.and_then(object_text).unwrap_or_else(|| "{}".into()),
         info: params.client_info.and_then(object_text),
+        // Whole, where nothing of it is missing that servers insist on.
+        params: own.filter(|_| version == params.protocol_version && is_whole),
     };
     Ok(Initialized { client, version, face })
 }

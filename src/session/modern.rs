@@ -53,6 +53,7 @@ pub fn show(face: &mut Face, meta: &Meta<'_>) -> bool {
         protocol_version: MODERN_VERSION.into(),
         capabilities: capabilities.into(),
         info: info.map(Arc::from),
+        params: None,
     };
     true
 }

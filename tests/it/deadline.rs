@@ -90,3 +90,21 @@ fn taking_back_what_nobody_asked_changes_nothing() {
     }
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
 }
+
+#[test]
+fn a_person_who_is_asked_takes_longer_than_a_call_may() {
+    let asks = ["on tools/call ask: request elicitation/create {\"message\":\"m\",\"requestedSchema\":{}}"];
+    let room = Room::new()
+        .server_with("s", &asks, "call_timeout_s = 1")
+        .server("clock", &["on tools/call tick: sleep 1700"]);
+    let mut bridge = room.start();
+    bridge.initialize_with(json!({ "capabilities": { "elicitation": {} } }));
+    bridge.ask("tools/list", &json!({}));
+    let call = bridge.begin_call("s__ask", json!({}));
+    let asked = bridge.asked("elicitation/create");
+    // Longer than the call's second.
+    bridge.call("clock__tick", json!({}));
+    bridge.answer(&asked.id, &json!({ "action": "accept" }));
+    let answer = bridge.answer_to(call);
+    assert_eq!(answer["result"]["structuredContent"]["answer"]["action"], "accept", "{answer}");
+}

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Bridge, Room, send_signal, wait_for};
+use crate::support::{Bridge, Room, send_signal};
 
 /// The text that was read.
 #[track_caller]
@@ -196,7 +196,8 @@ fn a_server_that_is_started_again_is_told_again_what_its_client_wants() {
     std::fs::write(room.path("record"), "").unwrap();
     let pid = room.pids("pids")[0];
     send_signal(pid, Signal::KILL);
-    wait_for("the death is noticed", || (bridge.status()["servers"][0]["state"] != "ready").then_some(()));
+    // Who subscribed waits without a word: nobody calls.
+    room.wait_for_recorded("record", "resources/subscribe");
     bridge.call("s__echo", json!({}));
     assert_eq!(bridge.told("notifications/resources/updated")["params"]["uri"], "s:1");
     assert_eq!(room.pids("pids").len(), 2);

@@ -157,7 +157,8 @@ impl Connection {
             let _ = self.say(answer.into_bytes());
             return;
         }
-        let open = self.questions.fetch_add(1, Ordering::Relaxed);
+        let open = *self.questions.borrow();
+        self.questions.send_modify(|open| *open += 1);
         let Some(question) = Question::read(self, line, envelope) else {
             self.question_closed();
             return;
