@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::downstream::connection::{Answer, Verdict};
+use crate::era::Era;
 use crate::guard::{self, Guarded};
 use crate::names::ServerName;
 use crate::router::{Fault, Routed};
@@ -71,9 +72,12 @@ impl Client {
 
     async fn page_of_tasks(self: Arc<Self>, request: Request, cursor: Option<Cursor>, permit: Permit) {
         let mut servers = self.router.listing_tasks().await;
-        // Only a server that runs has tasks.
-        servers
-            .retain(|server| self.router.to(server).is_some_and(|routed| routed.link().at_once().is_some()));
+        // Only a server that runs has tasks, and only one of the older era lists them.
+        let lists = |server: &ServerName| {
+            let connection = self.router.to(server).and_then(|routed| routed.link().at_once());
+            connection.is_some_and(|connection| connection.era() == Era::Legacy)
+        };
+        servers.retain(lists);
         let start = match &cursor {
             None => Some(0),
             Some(cursor) => servers.iter().position(|server| server.as_str() == cursor.server),
