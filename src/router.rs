@@ -71,6 +71,8 @@ pub struct Call {
     pub meta: Option<Span>,
     /// By which rules the client speaks.
     pub era: Era,
+    /// Who an older client is, in the members that the `_meta` of a modern request has to carry.
+    pub sender: Option<Arc<str>>,
     /// The name that the client used; empty where it used none.
     pub shown: String,
     /// The progress token, in JSON.

@@ -38,7 +38,7 @@ use crate::era::Era;
 use crate::guard::{self, CalledOff, Guarded};
 use crate::lines::{Line, Lines};
 use crate::list::List;
-use crate::router::Router;
+use crate::router::{Call, Router};
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
@@ -88,6 +88,8 @@ pub struct Client {
 struct State {
     /// The revision of the session that `initialize` opened.
     legacy: Option<&'static str>,
+    /// Who opened it, as a modern request says it.
+    sender: Option<Arc<str>>,
     /// What the client was shown last.
     shown: Shown,
     /// Lines that were no messages.
@@ -314,7 +316,8 @@ impl Client {
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
         match Request::read(line, envelope, meta, rules, &self.pending) {
             Ok(request) => {
-                let request = Request { permit, ..request };
+                let sender = self.lock().sender.clone().filter(|_| rules.era == Era::Legacy);
+                let request = Request { permit, call: Call { sender, ..request.call }, ..request };
                 match &*request.method {
                     "resources/subscribe" | "resources/unsubscribe" => {
                         self.spawn(id, Arc::clone(self).subscribe(request));

@@ -23,7 +23,7 @@ pub(super) fn bend(call: &Call, connection: &Connection, link: &Link) -> Vec<(Sp
         }
         (Era::Legacy, Era::Modern) => {
             let level = link.interest.look(|wants| wants.wanted_level()).unwrap_or(DEFAULT_LEVEL);
-            let own = connection.own_meta();
+            let own = call.sender.as_deref().unwrap_or_else(|| connection.own_meta());
             let members = format!(r#"{own},"io.modelcontextprotocol/logLevel":"{level}""#);
             match &call.meta {
                 Some(span) => bent.push(inserted(call, span, &members)),

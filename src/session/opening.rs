@@ -20,8 +20,12 @@ impl Client {
                 let version = initialized.version;
                 self.sessions.initialized(initialized.client);
                 self.unasked.asks.open();
+                let sender: Arc<str> = initialized.face.modern_members().into();
                 self.face.send_replace(initialized.face);
-                self.lock().legacy = Some(version);
+                {
+                    let mut state = self.lock();
+                    (state.legacy, state.sender) = (Some(version), Some(sender));
+                }
                 self.introduce(id, permit, move |introduction| legacy::initialized(version, introduction));
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),

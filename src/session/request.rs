@@ -171,6 +171,7 @@ impl Request {
             params: envelope.params.and_then(span),
             meta: params.meta.and_then(span),
             era: rules.era,
+            sender: None,
             shown: match &thing {
                 Thing::Tool(name) | Thing::Prompt(name) => name.clone(),
                 _ => String::new(),
