@@ -138,3 +138,19 @@ fn results_pass_with_what_the_server_added() {
         format!(r#"{{"jsonrpc":"2.0","result":{{"resultType":"complete","content":[],"n":1E2}},"id":{id}}}"#)
     );
 }
+
+#[test]
+fn tasks_are_listed_by_those_servers_that_can() {
+    let room =
+        Room::new().server("m", &["era modern", "tasks"]).server("l", &["tasks", "on tools/call: hang"]);
+    let mut bridge = room.start();
+    initialize(&mut bridge);
+    bridge.ask("tools/list", &json!({}));
+    let task = bridge.ask("tools/call", &json!({ "name": "l__echo", "task": {} }));
+    assert_eq!(task["result"]["task"]["taskId"], "task-1", "{task}");
+    let list = bridge.ask("tasks/list", &json!({}));
+    assert_eq!(list["result"]["tasks"][0]["taskId"], "task-1", "{list}");
+    // The modern server does not know that wish, and answers as it likes.
+    let answer = bridge.ask("tools/call", &json!({ "name": "m__echo", "arguments": {}, "task": {} }));
+    assert!(answer["result"]["content"].is_array(), "{answer}");
+}

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::{check_error, raw_recorded};
-use crate::support::{Bridge, Room, check_gone, fake_server, wait_until};
+use crate::support::{Bridge, CAPABILITIES_KEY, CLIENT_KEY, Room, check_gone, fake_server, wait_until};
 
 /// The methods of the requests in a `record`, in their order.
 fn methods(room: &Room, file: &str) -> Vec<String> {
@@ -213,7 +213,7 @@ fn a_legacy_session_takes_modern_requests_and_the_other_way_round() {
             .server("s", &["record $ROOM/s", "on tools/call: request roots/list"])
             .server("m", &["era modern", r#"on tools/call: input {"k":{"method":"roots/list"}} st"#]);
         let mut bridge = room.start();
-        bridge.carry(crate::support::CAPABILITIES_KEY, super::able());
+        bridge.carry(CAPABILITIES_KEY, super::able());
         if first == "modern" {
             bridge.modern("tools/list", json!({}));
         }
@@ -251,4 +251,30 @@ fn a_probe_beside_the_real_client_starts_nothing() {
     assert!(probe.end().success());
     assert!(room.pids("count").is_empty());
     wait_until("the real one serves", || bridge.call("s__echo", json!({}))["result"].is_object());
+}
+
+#[test]
+fn a_session_that_is_opened_later_says_itself_who_it_is() {
+    let room = Room::new().server("s", &["era modern", "record $ROOM/record"]);
+    let mut bridge = room.start();
+    bridge.carry(CAPABILITIES_KEY, json!({ "sampling": {} }));
+    check_calls_modern(&mut bridge);
+    for capability in ["roots", "elicitation"] {
+        bridge.initialize_with(json!({ "capabilities": { capability: {} } }));
+        check_calls(&mut bridge);
+    }
+    let meta = |call: &Value, key: &str| call["params"]["_meta"][key].clone();
+    let calls = room.recorded("record", "tools/call");
+    let said: Vec<_> = calls
+        .iter()
+        .map(|call| (meta(call, CLIENT_KEY)["name"].clone(), meta(call, CAPABILITIES_KEY)))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (json!("modern-it"), json!({ "sampling": {} })),
+            (json!("it"), json!({ "roots": {} })),
+            (json!("it"), json!({ "elicitation": {} })),
+        ]
+    );
 }
