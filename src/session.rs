@@ -314,7 +314,7 @@ impl Client {
         permit: Permit,
     ) {
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
-        match Request::read(line, envelope, meta, rules, &self.pending) {
+        match Request::read(line, envelope, meta, rules, self) {
             Ok(request) => {
                 let sender = self.lock().sender.clone().filter(|_| rules.era == Era::Legacy);
                 let request = Request { permit, call: Call { sender, ..request.call }, ..request };

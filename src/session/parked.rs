@@ -17,9 +17,6 @@ use crate::wire::members;
 /// Requests that may be parked; one more ends the oldest.
 const PARKED_MAX: usize = 64;
 
-/// What every state of ours begins with; a server's own would not.
-const STATE_PREFIX: &str = "bridge:";
-
 /// A request that waits for its client.
 pub struct Parked {
     /// The request and its server.
@@ -73,6 +70,8 @@ impl Parked {
 
 /// The parked requests of one client.
 pub struct Parking {
+    /// What every state of ours begins with; a server's own, and another bridge's, would not.
+    prefix: String,
     /// How long a client may take to come back.
     expiry: Duration,
     table: Arc<Mutex<Table>>,
@@ -98,12 +97,12 @@ impl Parking {
     /// Nothing is parked; a client has this long to come back.
     #[must_use]
     pub fn new(expiry: Duration) -> Self {
-        Self { expiry, table: Arc::default() }
+        Self { prefix: format!("bridge:{:016x}:", fastrand::u64(..)), expiry, table: Arc::default() }
     }
 
     /// Parks a request; gives the state under which the client finds it again.
     pub fn park(&self, parked: Parked) -> String {
-        let state = format!("{STATE_PREFIX}{:032x}", fastrand::u128(..));
+        let state = format!("{}{:032x}", self.prefix, fastrand::u128(..));
         parked.exchange.asking.park();
         let timer = {
             let (table, state, expiry) = (Arc::downgrade(&self.table), state.clone(), self.expiry);
@@ -131,9 +130,9 @@ impl Parking {
 
     /// Whether a state is one of ours: the text of it, from its JSON.
     #[must_use]
-    pub fn own_state(state: &RawValue) -> Option<String> {
+    pub fn own_state(&self, state: &RawValue) -> Option<String> {
         let state: Value = serde_json::from_str(state.get()).ok()?;
-        state.as_str().filter(|state| state.starts_with(STATE_PREFIX)).map(str::to_owned)
+        state.as_str().filter(|state| state.starts_with(&self.prefix)).map(str::to_owned)
     }
 
     /// Takes the request that was parked under a state; `None` when it is not there any more, or was

@@ -10,8 +10,7 @@ use crate::list::List;
 use crate::names::ServerName;
 use crate::outcome::Cause;
 use crate::router::{Call, Routed};
-use crate::session::parked::Parking;
-use crate::session::pending::{Extras, Pending, Place};
+use crate::session::pending::{Extras, Place};
 use crate::session::reply::{Rpc, code};
 use crate::session::{Client, Rules, outlet, unknown_method};
 use crate::wire::{Envelope, Meta, Params, object, span_of};
@@ -145,7 +144,7 @@ impl Request {
         envelope: &Envelope<'_>,
         meta: &Meta<'_>,
         rules: Rules,
-        pending: &std::sync::Arc<Pending>,
+        client: &Client,
     ) -> Result<Self, Rpc> {
         let method = envelope.method.as_deref().unwrap_or_default();
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
@@ -160,10 +159,11 @@ impl Request {
             log_level: log_level.and_then(|level| outlet::severity(&level)),
         };
         let capabilities = meta.client_capabilities.filter(|_| extras.carries).map(RawValue::get);
-        let state = params.request_state.filter(|_| extras.carries).and_then(Parking::own_state);
+        let state =
+            params.request_state.filter(|_| extras.carries).and_then(|state| client.parking.own_state(state));
         let comes_back =
             state.map(|state| ComesBack { state, responses: params.input_responses.map(ToOwned::to_owned) });
-        let place = pending.enter(id, extras);
+        let place = client.pending.enter(id, extras);
         let call = Call {
             line: line.clone(),
             id: envelope.id.and_then(span).unwrap_or_default(),

@@ -64,7 +64,7 @@ impl Client {
         let line = with_cursor(line, envelope, inner).unwrap_or_else(|| line.clone());
         let id = envelope.id.map_or("null", RawValue::get);
         let Ok(envelope) = Envelope::parse(&line) else { return Err(Rpc::bad_params("not a request")) };
-        let request = Request::read(&line, &envelope, meta, rules, &self.pending)?;
+        let request = Request::read(&line, &envelope, meta, rules, self)?;
         let client = Arc::clone(self);
         self.spawn(id, async move { client.page_of_tasks(request, cursor, permit).await });
         Ok(())
