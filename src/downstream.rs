@@ -170,6 +170,8 @@ pub enum Happened {
     Stopped {
         /// The process.
         pid: u32,
+        /// Why, in words.
+        why: &'static str,
     },
     /// It is not started again for a while.
     Parked {
@@ -225,6 +227,8 @@ pub struct Link {
     pub call_timeout: Duration,
     /// The longest from its start to its first list.
     pub start_timeout: Duration,
+    /// Whether it is started with the first list.
+    pub warm: bool,
     /// What the client wants to hear of it.
     pub interest: Arc<Interest>,
     status: watch::Receiver<Status>,
@@ -232,6 +236,12 @@ pub struct Link {
 }
 
 impl Link {
+    /// The same link, started with the first list or not.
+    #[must_use]
+    pub fn warm(self, warm: bool) -> Self {
+        Self { warm, ..self }
+    }
+
     /// What is known of the server now.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -324,5 +334,5 @@ pub fn link(
     let (sender, status) = watch::channel(Status::default());
     let (orders, receiver) = mpsc::channel(16);
     let interest = Arc::default();
-    (Link { name, call_timeout, start_timeout, interest, status, orders }, sender, receiver)
+    (Link { name, call_timeout, start_timeout, warm: false, interest, status, orders }, sender, receiver)
 }

@@ -23,6 +23,8 @@ pub struct Server {
     pub cwd: Option<PathBuf>,
     /// Whether it may be started.
     pub enabled: bool,
+    /// `warm`, default false: it is started with the first list, and not only when somebody wants it.
+    pub warm: bool,
     /// `start_timeout_s`, 1 to 600, default 60: from the start of its process to its first list.
     pub start_timeout: Duration,
     /// `call_timeout_s`, 1 to 86,400, default 300: the longest that a call may take.
@@ -33,7 +35,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The keys of an entry.
-const KEYS: [&str; 7] = ["command", "args", "env", "cwd", "enabled", "start_timeout_s", "call_timeout_s"];
+const KEYS: [&str; 8] =
+    ["command", "args", "env", "cwd", "enabled", "warm", "start_timeout_s", "call_timeout_s"];
 
 /// The keys that say a server is reached over HTTP.
 const URL_KEYS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
@@ -123,6 +126,7 @@ fn read(
     let cwd = folder(&mut entry, around, report);
     let enabled = entry.bool("enabled", report).unwrap_or(true);
     let disabled = around.dialect == Dialect::Client && entry.bool("disabled", report).unwrap_or(false);
+    let warm = entry.bool("warm", report).unwrap_or(false);
     let start_timeout = entry.seconds("start_timeout_s", (1, 600), report).unwrap_or(START_TIMEOUT);
     let call_timeout = entry.seconds("call_timeout_s", (1, 86_400), report).unwrap_or(CALL_TIMEOUT);
     others(entry, around.dialect, report);
@@ -133,6 +137,7 @@ fn read(
         env,
         cwd,
         enabled: enabled && !disabled,
+        warm,
         start_timeout,
         call_timeout,
     })

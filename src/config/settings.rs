@@ -27,6 +27,11 @@ pub struct Settings {
     pub question_expiry: Duration,
     /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
     pub failure_threshold: u32,
+    /// `hang_after`, 1 to 1000, default 3: a server that misses so many deadlines in a row is replaced.
+    pub hang_after: u32,
+    /// `idle_stop_m`, 0 to 10,080, default 60: a server without a call for so long is stopped; `None` (0) is
+    /// never.
+    pub idle_stop: Option<Duration>,
     /// `recovery_timeout_s`, 1 to 300, default 60: how long a server is parked the first time.
     pub recovery_timeout: Duration,
 }
@@ -55,13 +60,15 @@ impl Default for Settings {
             out_line_max_bytes: 64 * MIB,
             question_expiry: Duration::from_secs(600),
             failure_threshold: 5,
+            hang_after: 3,
+            idle_stop: Some(Duration::from_secs(60 * 60)),
             recovery_timeout: Duration::from_secs(60),
         }
     }
 }
 
 impl Settings {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 11] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -70,6 +77,8 @@ impl Settings {
         "out_line_max_mib",
         "question_expiry_s",
         "failure_threshold",
+        "hang_after",
+        "idle_stop_m",
         "recovery_timeout_s",
     ];
 
@@ -98,6 +107,12 @@ impl Settings {
             failure_threshold: fields
                 .number("failure_threshold", (1, 1000), report)
                 .unwrap_or(usual.failure_threshold),
+            hang_after: fields.number("hang_after", (1, 1000), report).unwrap_or(usual.hang_after),
+            idle_stop: fields
+                .number("idle_stop_m", (0, 10_080), report)
+                .map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+                .or(usual.idle_stop)
+                .filter(|idle| !idle.is_zero()),
             recovery_timeout: fields
                 .seconds("recovery_timeout_s", (1, 300), report)
                 .unwrap_or(usual.recovery_timeout),

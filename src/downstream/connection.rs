@@ -2,6 +2,7 @@
 //!
 //! Every request carries an id of the bridge's own, from [`FIRST_ID`] up.
 
+mod health;
 mod hear;
 pub mod in_flight;
 pub mod outflow;
@@ -9,13 +10,13 @@ pub mod owned;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::downstream::Ending;
 use crate::downstream::connection::in_flight::InFlight;
@@ -153,6 +154,12 @@ pub struct Connection {
     questions: watch::Sender<usize>,
     /// The bridge's own `subscriptions/listen` whose notifications count.
     listening: watch::Sender<Listening>,
+    /// Deadlines that were missed since the last answer.
+    missed: AtomicU32,
+    hangs: Notify,
+    /// When a client used it last, in milliseconds since `born`.
+    used_ms: AtomicU64,
+    born: Instant,
     /// Lines on the server's output that were no messages.
     garbage: AtomicU64,
     /// Answers that came after their request had ended.
@@ -180,6 +187,10 @@ impl Connection {
             ended: watch::Sender::new(false),
             questions: watch::Sender::new(0),
             listening: watch::Sender::default(),
+            missed: AtomicU32::new(0),
+            hangs: Notify::new(),
+            used_ms: AtomicU64::new(0),
+            born: Instant::now(),
             garbage: AtomicU64::new(0),
             late: AtomicU64::new(0),
         })
@@ -268,22 +279,13 @@ impl Connection {
         self.questions.send_modify(|open| *open = open.saturating_sub(1));
     }
 
-    /// Waits until a time has passed in which the server waited for nobody: a person who is asked something
-    /// takes as long as people do.
-    pub async fn waited_for_nobody(&self, time: Duration) {
-        let mut questions = self.questions.subscribe();
-        // The sender is ours.
-        while tokio::time::timeout(time, questions.changed()).await.is_ok() || *questions.borrow() > 0 {
-            let _ = questions.wait_for(|open| *open == 0).await;
-        }
-    }
-
     /// Puts a client's request on its way. Dropping what comes back takes the request back: the server
     /// is told, and its late answer is swallowed.
     ///
     /// # Errors
     /// When the connection has ended; the request was not written.
     pub fn ask<'a>(self: &Arc<Self>, outgoing: Outgoing<'a>) -> Result<InFlight, Lost> {
+        self.is_used();
         self.put(outgoing.token, Some(outgoing.hears), |id| {
             let mut cuts: Vec<Cut<'_>> = outgoing.cuts;
             cuts.push(Cut { span: outgoing.id, text: id.as_bytes() });
@@ -337,30 +339,6 @@ impl Connection {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         *self.ended.borrow()
-    }
-
-    /// Ends the connection: everyone who waits hears how the server ended.
-    pub fn end(&self, ending: Arc<Ending>) {
-        let (waiting, held) = {
-            let mut table = self.lock();
-            if table.ending.is_some() {
-                return;
-            }
-            table.ending = Some(Arc::clone(&ending));
-            table.tokens.clear();
-            table.task_tokens.clear();
-            // Before anybody hears of it: who asks again must not get this connection a second time.
-            self.ended.send_replace(true);
-            (std::mem::take(&mut table.waiting), std::mem::take(&mut table.held))
-        };
-        self.out.close();
-        drop(held);
-        self.relay.ended(self);
-        for waiter in waiting.into_values() {
-            // Whoever waited may have given up in this very moment.
-            let _ =
-                waiter.reply.send(Err(Lost::Ended { written: waiter.written, ending: Arc::clone(&ending) }));
-        }
     }
 
     /// How many requests are under way.

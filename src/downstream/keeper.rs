@@ -60,6 +60,27 @@ pub struct Surroundings {
     pub interest: Arc<Interest>,
     /// When it may be started again.
     pub limits: Limits,
+    /// So many deadlines missed in a row, and it is replaced.
+    pub hang_after: u32,
+    /// So long without a call, and it is stopped.
+    pub idle_stop: Option<Duration>,
+}
+
+impl Surroundings {
+    /// Waits until nobody has used a server for so long that it is stopped, and ends its connection: a call
+    /// that comes now finds none, and has it started again.
+    async fn unused(&self, connection: &Connection) {
+        let Some(idle) = self.idle_stop else { return std::future::pending().await };
+        loop {
+            connection.unused_for(idle).await;
+            let ending = Ending::of(Cause::BridgeStopped, "was stopped, since nobody used it");
+            // Who has subscribed to something uses it without a word.
+            if !self.interest.look(Wants::is_waiting) && connection.end_if_unused(Arc::new(ending)) {
+                return;
+            }
+            tokio::time::sleep(idle).await;
+        }
+    }
 }
 
 /// The owner of one server.
@@ -253,7 +274,10 @@ impl Keeper {
         // Beside the watch over the process: a server may die while it is asked for a list.
         let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
         let wishing = wishes.keep(connection, relists);
-        tokio::pin!(relisting, wishing);
+        let (around, watched) = (&self.around, Arc::clone(connection));
+        let idle = around.unused(&watched);
+        let hung = watched.hung(around.hang_after);
+        tokio::pin!(relisting, wishing, idle, hung);
         loop {
             tokio::select! {
                 status = process.wait() => {
@@ -276,6 +300,11 @@ impl Keeper {
                 }
                 () = &mut relisting => {}
                 () = &mut wishing => {}
+                () = &mut idle => return Left::Unused,
+                () = &mut hung => {
+                    let what = format!("missed {} deadlines in a row", around.hang_after);
+                    return Left::Ended(Cause::Hung, what, None);
+                }
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready.
                     Order::Wake => {}

@@ -28,6 +28,8 @@ impl Router {
         match list {
             List::Tools | List::Prompts => {
                 let catalog = self.known().await;
+                // One that is there already does not mind.
+                self.servers.iter().filter(|link| link.warm).for_each(|link| link.wake());
                 self.stale(list, YOUNG).for_each(|link| link.relist(list));
                 catalog
             }

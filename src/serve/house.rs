@@ -149,8 +149,10 @@ impl Ground<'_> {
                 log_bytes_max: self.settings.stderr_log_max_bytes,
                 line_bytes_max: self.settings.out_line_max_bytes,
                 limits: limits(self.settings),
+                hang_after: self.settings.hang_after,
+                idle_stop: self.settings.idle_stop,
             };
-            let (link, stop) = (Arc::new(link), self.stop.clone());
+            let (link, stop) = (Arc::new(link.warm(server.warm)), self.stop.clone());
             let keeper = Keeper::new(server, around, status, orders);
             let name = link.name.clone();
             let kept = async move { guard::log_panic("keeper", name.as_str(), keeper.run(stop)).await };

@@ -64,8 +64,8 @@ fn row(server: &ServerName, event: Happened) -> ServerEvent {
             elapsed_ms: Some(ms(after)),
             ..row
         },
-        Happened::Stopped { pid } => {
-            ServerEvent { event: "exit", pid: Some(pid), reason: Some("the bridge stopped".into()), ..row }
+        Happened::Stopped { pid, why } => {
+            ServerEvent { event: "exit", pid: Some(pid), reason: Some(why.into()), ..row }
         }
         Happened::Parked { pause, ending } => ServerEvent {
             event: "parked",

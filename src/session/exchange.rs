@@ -115,6 +115,9 @@ impl Exchange {
                 questions = self.asking.questions() => return Turn::Asked(questions),
                 after = late => {
                     self.in_flight = None;
+                    if let Some(connection) = &self.connection {
+                        connection.missed_deadline();
+                    }
                     return Turn::Fault(Fault::TimedOut { after });
                 }
             };

@@ -108,3 +108,21 @@ fn a_person_who_is_asked_takes_longer_than_a_call_may() {
     let answer = bridge.answer_to(call);
     assert_eq!(answer["result"]["structuredContent"]["answer"]["action"], "accept", "{answer}");
 }
+
+#[test]
+fn a_server_that_misses_deadlines_in_a_row_is_replaced() {
+    let script = ["count $ROOM/count", "on tools/call hang: hang"];
+    let room = Room::new().setting("hang_after = 2").server_with("s", &script, "call_timeout_s = 1");
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.ask("tools/list", &json!({}));
+    let calls = [bridge.begin_call("s__hang", json!({})), bridge.begin_call("s__hang", json!({}))];
+    for call in calls {
+        assert_eq!(kind(&bridge.answer_to(call)), "timeout");
+    }
+    wait_until("it is stopped", || bridge.status()["servers"][0]["state"] != "ready");
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    assert_eq!(room.pids("count").len(), 2);
+    let exit = bridge.rows("SELECT reason FROM server_events WHERE event = 'exit'");
+    assert_eq!(exit[0][0], "hung: missed 2 deadlines in a row (signal 15)", "{exit:?}");
+}

@@ -122,6 +122,7 @@ impl Connection {
             tracing::debug!(server = %self.server, "late answer dropped");
             return;
         };
+        self.answered();
         let peek = envelope.result.as_ref();
         let verdict = match peek {
             None => Verdict::RpcError,

@@ -19,6 +19,8 @@ pub(super) enum Left {
     Ended(Cause, String, Option<ExitStatus>),
     /// The bridge stops.
     Told,
+    /// Nobody used it.
+    Unused,
 }
 
 impl Keeper {
@@ -26,7 +28,7 @@ impl Keeper {
     pub(super) async fn leave(&mut self, running: Running, left: Left) {
         let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
         let pid = process.pid;
-        let told = matches!(left, Left::Told);
+        let told = matches!(left, Left::Told | Left::Unused);
         if told {
             // Nobody may start a call on it any more, and its input is closed by the writer's end.
             connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
@@ -39,8 +41,9 @@ impl Keeper {
         reader.abort();
         let _ = tokio::time::timeout(LAST_WORDS, drain).await;
         match left {
-            Left::Told => {
-                self.tell(Happened::Stopped { pid });
+            Left::Told | Left::Unused => {
+                let why = if matches!(left, Left::Told) { "the bridge stopped" } else { "nobody used it" };
+                self.tell(Happened::Stopped { pid, why });
                 self.change(LinkState::Stopped, None, |_| {});
             }
             Left::Ended(cause, what, status) => {

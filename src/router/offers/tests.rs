@@ -46,6 +46,7 @@ fn known(name: &str, program: &Path) -> Known {
         env: Vec::new(),
         cwd: None,
         enabled: true,
+        warm: false,
         start_timeout: Duration::from_secs(1),
         call_timeout: Duration::from_secs(1),
     };

@@ -1,0 +1,186 @@
+//! How a connection fares: whether it is used, whether its server answers, and how it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::downstream::Ending;
+use crate::downstream::connection::{Connection, Lost, Table};
+
+impl Connection {
+    /// Ends the connection: everyone who waits hears how the server ended.
+    pub fn end(&self, ending: Arc<Ending>) {
+        self.end_if(ending, |_| true);
+    }
+
+    /// Ends the connection unless a request is under way; whether it did.
+    pub fn end_if_unused(&self, ending: Arc<Ending>) -> bool {
+        self.end_if(ending, |table| table.waiting.values().all(|waiter| waiter.hears.is_none()))
+    }
+
+    fn end_if(&self, ending: Arc<Ending>, may: impl FnOnce(&Table) -> bool) -> bool {
+        let (waiting, held) = {
+            let mut table = self.lock();
+            if table.ending.is_some() || !may(&table) {
+                return false;
+            }
+            table.ending = Some(Arc::clone(&ending));
+            table.tokens.clear();
+            table.task_tokens.clear();
+            // Before anybody hears of it: who asks again must not get this connection a second time.
+            self.ended.send_replace(true);
+            (std::mem::take(&mut table.waiting), std::mem::take(&mut table.held))
+        };
+        self.out.close();
+        drop(held);
+        self.relay.ended(self);
+        for waiter in waiting.into_values() {
+            // Whoever waited may have given up in this very moment.
+            let _ =
+                waiter.reply.send(Err(Lost::Ended { written: waiter.written, ending: Arc::clone(&ending) }));
+        }
+        true
+    }
+
+    /// A client uses it.
+    pub(super) fn is_used(&self) {
+        let now_ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Waits until no client has used it for a time. Subscriptions of the bridge's own are no use.
+    pub async fn unused_for(&self, time: Duration) {
+        loop {
+            let used = self.born + Duration::from_millis(self.used_ms.load(Ordering::Relaxed));
+            let rest = time.saturating_sub(used.elapsed());
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            } else if self.lock().waiting.values().any(|waiter| waiter.hears.is_some()) {
+                // Somebody waits; what comes then counts.
+                self.is_used();
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// A deadline passed without an answer.
+    pub fn missed_deadline(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        self.hangs.notify_one();
+    }
+
+    /// The server answered.
+    pub(super) fn answered(&self) {
+        if self.missed.load(Ordering::Relaxed) > 0 {
+            self.missed.store(0, Ordering::Relaxed);
+        }
+        self.is_used();
+    }
+
+    /// Waits until the server has missed so many deadlines in a row.
+    pub async fn hung(&self, deadlines: u32) {
+        while self.missed.load(Ordering::Relaxed) < deadlines {
+            self.hangs.notified().await;
+        }
+    }
+
+    /// Waits until a time has passed in which the server waited for nobody: a person who is asked something
+    /// takes as long as people do.
+    pub async fn waited_for_nobody(&self, time: Duration) {
+        let mut questions = self.questions.subscribe();
+        // The sender is ours.
+        while tokio::time::timeout(time, questions.changed()).await.is_ok() || *questions.borrow() > 0 {
+            let _ = questions.wait_for(|open| *open == 0).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::downstream::connection::Outgoing;
+    use crate::downstream::question::Question;
+    use crate::downstream::relay::{Hears, Notification, Relay};
+    use crate::outcome::Cause;
+    use crate::wire::Span;
+
+    struct Nobody;
+
+    impl Hears for Nobody {
+        fn progress(&self, _: &Bytes, _: Span) {}
+    }
+
+    impl Relay for Nobody {
+        fn notification(&self, _: &Notification<'_>) {}
+
+        fn asks_directly(&self) -> bool {
+            true
+        }
+
+        fn asked(&self, question: Question) {
+            question.forget();
+        }
+
+        fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
+
+        fn ended(&self, _: &Connection) {}
+
+        fn has_room(&self) -> bool {
+            true
+        }
+
+        fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn ending() -> Arc<Ending> {
+        Arc::new(Ending::of(Cause::BridgeStopped, "x"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_unused_when_no_client_has_used_it_for_the_whole_time() {
+        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let start = Instant::now();
+        let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
+        tokio::time::sleep(HOUR / 2).await;
+        let outgoing =
+            Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears: Arc::new(Nobody) };
+        let mut in_flight = connection.ask(outgoing).unwrap();
+        let ask = tokio::spawn({
+            let connection = Arc::clone(&connection);
+            async move { connection.unused_for(HOUR).await }
+        });
+        tokio::time::sleep(HOUR * 3).await;
+        assert!(!ask.is_finished(), "somebody waits for an answer");
+        assert!(!connection.end_if_unused(ending()));
+        let id = in_flight.id();
+        connection.hear(Bytes::from(format!(r#"{{"id":{id},"result":{{}}}}"#)));
+        in_flight.answer().await.unwrap();
+        ask.await.unwrap();
+        // From the answer on.
+        let elapsed = start.elapsed();
+        assert!(elapsed >= HOUR / 2 + HOUR * 4 && elapsed < HOUR * 6, "{elapsed:?}");
+        assert!(connection.end_if_unused(ending()) && connection.has_ended());
+    }
+
+    #[tokio::test]
+    async fn a_server_hangs_when_it_misses_deadlines_in_a_row() {
+        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        connection.missed_deadline();
+        connection.answered();
+        connection.missed_deadline();
+        assert!(futures_util::FutureExt::now_or_never(connection.hung(2)).is_none());
+        connection.missed_deadline();
+        connection.hung(2).await;
+    }
+}
