@@ -184,7 +184,18 @@ impl Router {
     pub async fn owners_of(&self, uri: &str) -> Vec<ServerName> {
         let view = self.offers.loaded().await;
         let owners = view.catalog.owners_of(uri);
-        if owners.is_empty() { self.offering("resources").await } else { owners }
+        if !owners.is_empty() {
+            return owners;
+        }
+        let mut owners = self.offering("resources").await;
+        // Those that run are asked first.
+        owners.sort_by_key(|server| self.link(server).is_none_or(|link| link.at_once().is_none()));
+        owners
+    }
+
+    /// Whether a server lists a URI.
+    pub async fn lists_resource(&self, uri: &str) -> bool {
+        self.offers.loaded().await.catalog.find(List::Resources, uri).is_some()
     }
 
     /// The servers that have a feature, or have not said what they have, in the configuration's order.

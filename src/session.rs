@@ -157,10 +157,10 @@ impl Client {
                         let permit = self.make_room(line.len()).await;
                         self.hear_guarded(&line, permit);
                     }
-                    Line::TooLong { head, bytes, .. } => {
+                    Line::TooLong { head, tail, bytes } => {
                         let permit = self.make_room(head.len()).await;
                         let fault = (code::INVALID_REQUEST, "too_long", "the line is too long");
-                        self.refuse(&head, bytes, fault, permit);
+                        self.refuse(&head, &tail, bytes, fault, permit);
                     }
                 }
             }
@@ -207,7 +207,7 @@ impl Client {
         if let Err(text) = guard::run_now(|| self.hear(line, permit)) {
             tracing::error!(text, "line panicked");
             let fault = (code::INTERNAL, "panic", "the bridge failed on this message");
-            self.refuse(line, line.len(), fault, None);
+            self.refuse(line, line, line.len(), fault, None);
         }
     }
 

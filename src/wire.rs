@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 pub use peek::{
     Meta, Params, ResultPeek, cancelled_id, legacy_meta, members, object, progress_token, task_of, without,
 };
-pub use salvage::id_in_head;
+pub use salvage::{id_in_head, id_in_tail, is_answer_in_head};
 
 /// Where a value stands in its line, in bytes.
 pub type Span = Range<usize>;

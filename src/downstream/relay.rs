@@ -21,6 +21,11 @@ pub trait Hears: Send + Sync {
         Carries::Nothing
     }
 
+    /// Whether the client can answer such a question in the course of this request.
+    fn can_answer(&self, _question: &Question) -> bool {
+        false
+    }
+
     /// Takes a question along.
     fn asked(&self, question: Question) {
         question.refuse(-32603, "nobody takes this request to the client");

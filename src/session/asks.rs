@@ -164,6 +164,21 @@ impl Asks {
         }
     }
 
+    /// The client's answer to a question cannot be read; there will be no other.
+    pub fn spoil(&self, id: u64, why: &str) {
+        let asked = u32::try_from(id).ok().and_then(|id| self.lock().open.remove(&id));
+        let message = format!("the client's answer cannot be read: {why}");
+        match asked {
+            Some(Asked::Server(question, _)) => question.refuse(-32603, &message),
+            Some(Asked::Own(sender)) => {
+                let error = json!({ "code": -32603, "message": message }).to_string();
+                // Whoever asked may have given up.
+                let _ = sender.send(Err(error.into()));
+            }
+            None => {}
+        }
+    }
+
     /// Who asked for what became a task of the client.
     pub fn task(&self, id: &str) -> Option<Arc<Connection>> {
         let table = self.lock();

@@ -167,7 +167,14 @@ impl Way {
                 }
                 Turn::Fault(fault) => Err(fault),
             };
-            match (self.elsewhere.next(), no) {
+            // What may have been done somewhere, and what the client was asked for, goes nowhere else.
+            let may_go_on = match &no {
+                _ if self.exchange.has_asked() => false,
+                Ok(_) | Err(Fault::NotReady(_) | Fault::Unknown) => true,
+                Err(_) => self.exchange.reads,
+            };
+            let next = if may_go_on { self.elsewhere.next() } else { None };
+            match (next, no) {
                 (Some(next), no) => {
                     self.first_no = self.first_no.take().or(no.ok());
                     self.exchange.turn_to(next);

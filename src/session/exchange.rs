@@ -85,7 +85,14 @@ impl Exchange {
         self.in_flight = None;
         self.limit = self.limit.map(|_| routed.link().call_timeout);
         self.routed = routed;
+        self.connection = None;
         self.sent_again = false;
+    }
+
+    /// Whether the client was asked something in its course: what it answered is for that server alone.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        self.rounds > 0
     }
 
     /// Goes on to the answer, or to the server's next questions. What was certainly not written is sent
@@ -123,7 +130,7 @@ impl Exchange {
             };
             self.in_flight = None;
             let fault = match reply {
-                Ok(answer) if answer.is_input_required && self.call.era == Era::Legacy => {
+                Ok(answer) if answer.is_input_required && self.is_bent() => {
                     match self.ask_client(client, &answer).await {
                         Ok(()) => continue,
                         Err(fault) => fault,
@@ -138,6 +145,12 @@ impl Exchange {
             };
             return Turn::Fault(fault);
         }
+    }
+
+    /// Whether an older client stands before a modern server.
+    fn is_bent(&self) -> bool {
+        let server = self.connection.as_ref().map(|connection| connection.era());
+        (self.call.era, server) == (Era::Legacy, Some(Era::Modern))
     }
 
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {

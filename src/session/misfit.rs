@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::session::reply::{Rpc, code};
 use crate::session::{Client, Permit, legacy};
-use crate::wire::{Envelope, Malformed, batch, id_in_head};
+use crate::wire::{Envelope, Malformed, batch, id_in_head, id_in_tail, is_answer_in_head};
 
 /// A code, a kind and a sentence.
 type Fault<'a> = (i32, &'a str, &'a str);
@@ -45,14 +45,22 @@ impl Client {
             Malformed::Form | Malformed::Batch => code::INVALID_REQUEST,
             Malformed::Encoding | Malformed::Syntax => code::PARSE_ERROR,
         };
-        self.refuse(line, line.len(), (code, "malformed", &error.to_string()), permit);
+        self.refuse(line, line, line.len(), (code, "malformed", &error.to_string()), permit);
     }
 
     /// Answers a line that is no message, when its id can be found: an error without one makes clients
-    /// fail.
-    pub(super) fn refuse(&self, line: &[u8], bytes: usize, fault: Fault<'_>, permit: Permit) {
+    /// fail. An answer that cannot be read is none, and who asked is told so.
+    pub(super) fn refuse(&self, head: &[u8], tail: &[u8], bytes: usize, fault: Fault<'_>, permit: Permit) {
         let (code, kind, message) = fault;
-        let id = id_in_head(line);
+        let is_answer = is_answer_in_head(head);
+        let id = id_in_head(head);
+        if is_answer {
+            let in_head = id.as_deref().and_then(|id| id.parse().ok());
+            if let Some(id) = in_head.or_else(|| id_in_tail(tail)) {
+                self.unasked.asks.spoil(id, message);
+            }
+        }
+        let id = id.filter(|_| !is_answer);
         let count = {
             let mut state = self.lock();
             state.malformed += 1;

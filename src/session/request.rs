@@ -154,13 +154,16 @@ impl Request {
         let is_modern = rules.era == Era::Modern;
         let log_level: Option<String> =
             meta.log_level.filter(|_| is_modern).and_then(|level| serde_json::from_str(level.get()).ok());
+        let carries = is_modern && can_be_asked(method);
+        let capabilities =
+            meta.client_capabilities.filter(|_| carries).map(RawValue::get).unwrap_or_default();
         let extras = Extras {
-            carries: is_modern && can_be_asked(method),
+            carries,
+            capabilities: capabilities.into(),
             log_level: log_level.and_then(|level| outlet::severity(&level)),
         };
-        let capabilities = meta.client_capabilities.filter(|_| extras.carries).map(RawValue::get);
         let state =
-            params.request_state.filter(|_| extras.carries).and_then(|state| client.parking.own_state(state));
+            params.request_state.filter(|_| carries).and_then(|state| client.parking.own_state(state));
         let comes_back =
             state.map(|state| ComesBack { state, responses: params.input_responses.map(ToOwned::to_owned) });
         let place = client.pending.enter(id, extras);
@@ -177,7 +180,7 @@ impl Request {
                 _ => String::new(),
             },
             token: meta.progress_token.map(|token| token.get().into()),
-            answers: extras.carries && (params.request_state.is_some() || params.input_responses.is_some()),
+            answers: carries && (params.request_state.is_some() || params.input_responses.is_some()),
             more: None,
             hears: std::sync::Arc::clone(place.asking()) as _,
         };
@@ -186,7 +189,7 @@ impl Request {
             method: method.into(),
             thing,
             rules,
-            capabilities: capabilities.unwrap_or_default().into(),
+            capabilities: capabilities.into(),
             comes_back,
             place,
             permit: None,
@@ -210,10 +213,14 @@ impl Client {
                 Some(routed) => vec![routed],
                 None => self.only(),
             },
-            Thing::Resource(uri) => match self.whereabouts.resource(uri) {
-                Some(server) => self.to(&[server]),
-                None => self.to(&router.owners_of(uri).await),
-            },
+            Thing::Resource(uri) => {
+                // Whoever lists it, then whoever pointed to it.
+                let listed = router.lists_resource(uri).await;
+                match self.whereabouts.resource(uri).filter(|_| !listed) {
+                    Some(server) => self.to(&[server]),
+                    None => self.to(&router.owners_of(uri).await),
+                }
+            }
             Thing::Template(uri) => match router.route(List::Templates, uri).await {
                 Some(routed) => routed.server.iter().filter_map(|server| router.to(server)).collect(),
                 None => self.to(&router.owners_of(uri).await),

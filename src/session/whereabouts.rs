@@ -13,6 +13,9 @@ use crate::wire::object;
 /// So many things of each kind are remembered; the oldest go first.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// A longer result is not looked through, in bytes.
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A longer word is not remembered, in bytes.
 const WORD_BYTES_MAX: usize = 4096;
 
@@ -56,7 +59,7 @@ impl Whereabouts {
     /// Looks through a result for resources: links, and those that stand in it whole.
     pub fn look_through(&self, server: &ServerName, line: &[u8]) {
         // Most results point to nothing, and are not parsed for it.
-        if memmem::find(line, b"\"resource").is_none() {
+        if line.len() > LINE_BYTES_MAX || memmem::find(line, b"\"resource").is_none() {
             return;
         }
         let uris = pointed_to(line).unwrap_or_default();

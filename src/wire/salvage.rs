@@ -27,6 +27,51 @@ pub fn id_in_head(line: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether the head of such a line shows an answer: a result or an error stands there, and no method before it.
+#[must_use]
+pub fn is_answer_in_head(line: &[u8]) -> bool {
+    let head = line.get(..line.len().min(HEAD_BYTES_MAX)).unwrap_or_default();
+    let mut scan = Scan { bytes: head, at: 0 };
+    scan.skip_space();
+    if scan.expect(b'{').is_none() {
+        return false;
+    }
+    let mut member = || {
+        scan.skip_space();
+        let key = scan.string()?;
+        scan.skip_space();
+        scan.expect(b':')?;
+        let shows = match key {
+            b"\"result\"" | b"\"error\"" => Some(true),
+            b"\"method\"" => Some(false),
+            _ => None,
+        };
+        if shows.is_none() {
+            scan.skip_space();
+            scan.skip_value()?;
+            scan.skip_space();
+            scan.expect(b',')?;
+        }
+        Some(shows)
+    };
+    loop {
+        match member() {
+            Some(None) => {}
+            Some(Some(shows)) => return shows,
+            None => return false,
+        }
+    }
+}
+
+/// The number under the key `id` at the end of a line that was too long to keep: some write it last.
+#[must_use]
+pub fn id_in_tail(tail: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(tail);
+    let (_, after) = text.rsplit_once("\"id\":")?;
+    let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -134,5 +179,15 @@ mod tests {
         check(b"hello", None);
         check(b"", None);
         check(br#"[{"id":1}]"#, None);
+    }
+
+    #[test]
+    fn an_answer_shows_itself_before_the_break() {
+        assert!(is_answer_in_head(br#"{"jsonrpc":"2.0","id":1,"result":{"method":"x"#));
+        assert!(is_answer_in_head(br#" { "error" : "#));
+        assert!(!is_answer_in_head(br#"{"id":1,"method":"x","result":1"#));
+        assert!(!is_answer_in_head(br#"{"id":1,"params":{"result":"#));
+        assert!(!is_answer_in_head(b"[") && !is_answer_in_head(b""));
+        assert_eq!(id_in_tail(br#"xx"}},"jsonrpc":"2.0","id": 17}"#), Some(17));
     }
 }

@@ -124,5 +124,6 @@ fn a_server_that_misses_deadlines_in_a_row_is_replaced() {
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
     assert_eq!(room.pids("count").len(), 2);
     let exit = bridge.rows("SELECT reason FROM server_events WHERE event = 'exit'");
-    assert_eq!(exit[0][0], "hung: missed 2 deadlines in a row (signal 15)", "{exit:?}");
+    let reason = exit[0][0].as_str().unwrap();
+    assert!(reason.starts_with("hung: missed 2 deadlines in a row"), "{exit:?}");
 }

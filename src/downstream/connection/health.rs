@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::downstream::Ending;
 use crate::downstream::connection::{Connection, Lost, Table};
+
+/// A person who is asked something answers within this time, or not at all.
+const PERSON_MAX: Duration = Duration::from_secs(600);
 
 impl Connection {
     /// Ends the connection: everyone who waits hears how the server ended.
@@ -85,13 +90,22 @@ impl Connection {
         }
     }
 
-    /// Waits until a time has passed in which the server waited for nobody: a person who is asked something
-    /// takes as long as people do.
+    /// Waits until a time has passed in which the server waited for nobody: while a person is asked
+    /// something, it stands still, as long as people take.
     pub async fn waited_for_nobody(&self, time: Duration) {
         let mut questions = self.questions.subscribe();
-        // The sender is ours.
-        while tokio::time::timeout(time, questions.changed()).await.is_ok() || *questions.borrow() > 0 {
-            let _ = questions.wait_for(|open| *open == 0).await;
+        let mut left = time;
+        loop {
+            let answered = questions.wait_for(|open| *open == 0);
+            if tokio::time::timeout(PERSON_MAX, answered).await.is_err() {
+                // Nobody answers any more.
+                return tokio::time::sleep(left).await;
+            }
+            let from = Instant::now();
+            if tokio::time::timeout(left, questions.wait_for(|open| *open > 0)).await.is_err() {
+                return;
+            }
+            left = left.saturating_sub(from.elapsed());
         }
     }
 }
@@ -102,7 +116,6 @@ mod tests {
     use std::pin::Pin;
 
     use bytes::Bytes;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::downstream::connection::Outgoing;
@@ -171,6 +184,24 @@ mod tests {
         let elapsed = start.elapsed();
         assert!(elapsed >= HOUR / 2 + HOUR * 4 && elapsed < HOUR * 6, "{elapsed:?}");
         assert!(connection.end_if_unused(ending()) && connection.has_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_while_somebody_is_asked() {
+        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let start = Instant::now();
+        let asker = Arc::clone(&connection);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            asker.questions.send_modify(|open| *open += 1);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            asker.question_closed();
+        });
+        connection.waited_for_nobody(Duration::from_secs(10)).await;
+        assert_eq!(start.elapsed().as_secs(), 70);
+        connection.questions.send_modify(|open| *open += 1);
+        connection.waited_for_nobody(Duration::from_secs(10)).await;
+        assert_eq!(start.elapsed().as_secs(), 70 + 610, "a person who never answers stops no clock for ever");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::downstream::Ending;
-use crate::downstream::connection::{Answer, Connection, FIRST_ID, Lost, Verdict};
+use crate::downstream::connection::{Answer, Connection, FIRST_ID, Lost, OUT_BYTES_MAX, Verdict};
 use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears, Notification};
 use crate::era::Era;
@@ -16,6 +16,10 @@ use crate::wire::{self, Envelope, Kind, Malformed, object, span_of};
 
 /// Requests of one server that wait for the client's answer.
 const QUESTIONS_MAX: usize = 64;
+
+/// So much may wait to be written to a server that still gets an answer to what it asks: more than the
+/// longest line of a client, in bytes.
+const QUESTION_ROOM_BYTES: usize = OUT_BYTES_MAX * 2;
 
 /// Questions that wait for a request of the client to carry them.
 const HELD_MAX: usize = 16;
@@ -91,7 +95,7 @@ impl Connection {
         match envelope.kind() {
             Kind::Response => self.hear_answer(line, envelope),
             // A server that asks and does not read gets no answers that could only pile up.
-            Kind::Request if !self.out.has_room() => {
+            Kind::Request if self.out.bytes() > QUESTION_ROOM_BYTES => {
                 self.garbage.fetch_add(1, Ordering::Relaxed);
             }
             Kind::Request => self.hear_request(line, envelope),
@@ -104,7 +108,8 @@ impl Connection {
     /// Hears that a line was over the limit, of which only head and tail are left.
     pub fn hear_too_long(&self, head: &[u8], tail: &[u8], bytes: usize) {
         let in_head = wire::id_in_head(head).and_then(|id| id.parse::<u64>().ok());
-        let Some(id) = in_head.or_else(|| id_in_tail(tail)) else {
+        let in_tail = || wire::id_in_tail(tail).filter(|id| *id >= FIRST_ID);
+        let Some(id) = in_head.or_else(in_tail) else {
             self.garbage.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -175,30 +180,37 @@ impl Connection {
         }
     }
 
-    /// Finds the request of the client that carries a question: the oldest whose client waits.
+    /// Finds the request of the client that carries a question: the oldest whose client waits and can
+    /// answer it. When only one request is under way, the question is its, and so is the want of a
+    /// capability.
     pub(in crate::downstream) fn give_along(&self, question: Question) {
         let carrier = {
             let mut table = self.lock();
-            let carriers = table.waiting.iter().filter_map(|(id, waiter)| {
-                let hears = waiter.hears.as_ref()?;
-                let carries = hears.carries();
-                (carries != Carries::Nothing).then_some((carries, *id, hears))
-            });
-            let first = carriers.min_by_key(|(carries, id, _)| (*carries, *id));
-            match first.map(|(_, _, hears)| Arc::clone(hears)) {
-                Some(hears) => Ok((hears, question)),
+            let mut carriers: Vec<_> = table
+                .waiting
+                .iter()
+                .filter_map(|(id, waiter)| {
+                    let hears = waiter.hears.as_ref()?;
+                    let carries = hears.carries();
+                    let rank = (!hears.can_answer(&question), carries, *id);
+                    (carries != Carries::Nothing).then(|| (rank, Arc::clone(hears)))
+                })
+                .collect();
+            carriers.sort_by_key(|(rank, _)| *rank);
+            let is_only = carriers.len() == 1;
+            match carriers.into_iter().next() {
+                Some(((cannot, ..), hears)) if !cannot || is_only => Ok((hears, question)),
+                Some(_) => Err((question, "no request under way has a client that can answer this")),
                 None if table.held.len() < HELD_MAX && table.ending.is_none() => {
                     table.held.push_back(question);
                     return;
                 }
-                None => Err(question),
+                None => Err((question, "no request of the client is under way that could carry this")),
             }
         };
         match carrier {
             Ok((hears, question)) => hears.asked(question),
-            Err(question) => {
-                question.refuse(-32603, "no request of the client is under way that could carry this")
-            }
+            Err((question, why)) => question.refuse(-32603, why),
         }
     }
 
@@ -288,12 +300,4 @@ fn granted(params: Option<&RawValue>) -> Option<Granted> {
         notifications: &'a RawValue,
     }
     object(object::<Params<'_>>(params?)?.notifications)
-}
-
-/// The id at the end of a line that was too long to keep: some servers write it last.
-fn id_in_tail(tail: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(tail);
-    let (_, after) = text.rsplit_once("\"id\":")?;
-    let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok().filter(|id| *id >= FIRST_ID)
 }
