@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod greeting;
+mod group;
 pub mod handshake;
 pub mod interest;
 pub mod keeper;

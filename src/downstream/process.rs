@@ -10,6 +10,7 @@ use std::time::Duration;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
 use tokio::process::Command;
 
+use crate::downstream::group;
 use crate::outcome::Cause;
 
 /// What a server inherits of our environment, beside every `LC_*` (faults.md, "Child"); on Windows
@@ -246,71 +247,6 @@ pub fn signal_of(status: ExitStatus) -> Option<i32> {
     return std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     return None;
-}
-
-#[cfg(unix)]
-mod group {
-    use process_wrap::tokio::{CommandWrap, ProcessGroup};
-    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-
-    pub fn wrap(command: &mut CommandWrap) {
-        command.wrap(ProcessGroup::leader());
-    }
-
-    pub fn terminate(id: u32) {
-        send(id, Signal::TERM);
-    }
-
-    pub fn kill(id: u32) {
-        send(id, Signal::KILL);
-    }
-
-    pub fn lives(id: u32) -> bool {
-        pid(id).is_some_and(|pid| test_kill_process_group(pid).is_ok())
-    }
-
-    pub fn kill_one(id: u32) {
-        if let Some(pid) = pid(id) {
-            // A process that is gone already is what we want.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-    }
-
-    fn send(id: u32, signal: Signal) {
-        if let Some(pid) = pid(id) {
-            // A group that is gone already is what we want.
-            let _ = kill_process_group(pid, signal);
-        }
-    }
-
-    fn pid(id: u32) -> Option<Pid> {
-        i32::try_from(id).ok().and_then(Pid::from_raw)
-    }
-}
-
-/// A job object holds the group. Untested: no machine of ours runs Windows.
-#[cfg(windows)]
-mod group {
-    use process_wrap::tokio::{CommandWrap, JobObject};
-
-    pub fn wrap(command: &mut CommandWrap) {
-        command.wrap(JobObject);
-    }
-
-    /// There is no polite signal: the closed input was the request.
-    pub fn terminate(_id: u32) {}
-
-    /// The job ends with its handle, when the process is dropped.
-    pub fn kill(_id: u32) {}
-
-    pub fn lives(_id: u32) -> bool {
-        false
-    }
-
-    pub fn kill_one(id: u32) {
-        // A process that is gone already is what we want.
-        let _ = std::process::Command::new("taskkill").args(["/F", "/PID", &id.to_string()]).output();
-    }
 }
 
 #[cfg(test)]
