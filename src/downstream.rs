@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod greeting;
 mod group;
+pub mod guardian;
 pub mod handshake;
 pub mod interest;
 pub mod keeper;

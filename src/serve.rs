@@ -14,7 +14,7 @@ use anyhow::Context;
 use tokio::runtime::Builder;
 
 use crate::config;
-use crate::downstream::process;
+use crate::downstream::{guardian, process};
 use crate::guard;
 use crate::lines::Lines;
 use crate::paths::{Overrides, Paths};
@@ -51,6 +51,7 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     };
     let closing = Closing::default();
     shutdown::hear_signals(closing.clone(), process::kill_all).context("cannot hear signals")?;
+    guardian::arm();
     let paths = Paths::find(overrides)?;
     if let Err(error) = paths.create() {
         tracing::error!(%error, "data folder cannot be used, serving without a record");
@@ -150,6 +151,8 @@ async fn live(mut house: House, stdio: Stdio, closing: Closing) -> StopReason {
     if tokio::time::timeout(SERVERS_GONE, servers_gone).await.is_err() {
         tracing::error!("servers did not end in time");
     }
+    let guard = guardian::dismiss();
     let _ = tokio::time::timeout(FLUSH, house.journal.close()).await;
+    guard.reap();
     reason
 }

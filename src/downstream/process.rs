@@ -1,16 +1,14 @@
 //! One server's process: started in a group of its own, with little to inherit, and ended in stages.
 
-use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
 use tokio::process::Command;
 
-use crate::downstream::group;
+use crate::downstream::{group, guardian};
 use crate::outcome::Cause;
 
 /// What a server inherits of our environment, beside every `LC_*` (faults.md, "Child"); on Windows
@@ -131,13 +129,9 @@ impl NotStarted {
 /// `ENOEXEC`, on every Unix; on Windows `ERROR_BAD_EXE_FORMAT`.
 const EXEC_FORMAT: i32 = if cfg!(windows) { 193 } else { 8 };
 
-/// The groups that live now, for an end without any further care.
-static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-
 /// Kills every group that lives: the last act of a process that was told to end at once.
 pub fn kill_all() {
-    let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    groups.into_iter().for_each(group::kill);
+    guardian::groups().into_iter().for_each(group::kill);
 }
 
 /// Kills one process, as `kill -9` does: `bridge demo` shows what follows.
@@ -174,14 +168,15 @@ fn spawn(launch: &Launch) -> io::Result<(Process, Pipes)> {
     if let Some(cwd) = &launch.cwd {
         command.current_dir(cwd);
     }
+    guardian::introduce(&mut command);
     let mut wrap = CommandWrap::from(command);
     wrap.wrap(KillOnDrop);
     group::wrap(&mut wrap);
-    let mut child = wrap.spawn()?;
+    let mut child = wrap.spawn().inspect_err(|_| guardian::not_started())?;
     let gone = || io::Error::other("the process has no id or no stderr");
     let pid = child.id().ok_or_else(gone)?;
+    guardian::started(pid);
     let stderr = child.stderr().take().ok_or_else(gone)?;
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
     Ok((Process { child, pid }, Pipes { stdin, stdout, stderr }))
 }
 
@@ -232,7 +227,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         group::kill(self.pid);
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.pid);
+        guardian::gone(self.pid);
     }
 }
 

@@ -111,6 +111,12 @@ fn only_few_files_know_the_sdk() {
 }
 
 #[test]
+fn only_serve_has_a_guard_against_orphans() {
+    let arm = |(file, source): &(String, Source)| source.code.contains("guardian::arm").then(|| file.clone());
+    assert_eq!(sources().iter().filter_map(arm).collect::<Vec<_>>(), ["serve.rs"]);
+}
+
+#[test]
 fn no_queue_is_unbounded() {
     for (file, source) in sources().iter().filter(|(file, _)| !is_test(file)) {
         for word in ["unbounded_channel", "UnboundedSender", "mpsc::channel()"] {

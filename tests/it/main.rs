@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod ids;
 mod order;
+mod orphans;
 mod protocol;
 mod purity;
 mod stop;
