@@ -5,7 +5,7 @@
 //!
 //! **Ids are reused.** A group's id is free only when its last process is reaped, and the bridge says `-` right
 //! after; here a group that was seen gone is never touched again. A stranger could be met only if all ids went
-//! round within one look ([`LOOK`]), or between that reaping and a `kill -9` of the bridge in the same moment.
+//! round within one look (`LOOK`), or between that reaping and a `kill -9` of the bridge in the same moment.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead};
