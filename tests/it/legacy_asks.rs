@@ -252,3 +252,19 @@ fn a_server_that_asks_and_never_reads_does_not_fill_the_memory() {
     assert!(kib < 90 * 1024, "{kib} KiB");
     bridge.status();
 }
+
+#[test]
+fn an_answer_that_is_too_long_is_no_request_and_the_server_is_told() {
+    let script = ["on tools/call: request sampling/createMessage {}"];
+    let room = Room::new().setting("in_line_max_mib = 1").server("s", &script);
+    let mut bridge = room.start();
+    bridge.initialize_with(json!({ "capabilities": { "sampling": {} } }));
+    let call = bridge.begin_call("s__echo", json!({}));
+    let asked = bridge.asked("sampling/createMessage");
+    let long = "x".repeat(1_200_000);
+    // Some clients write the id last.
+    bridge.send(format!(r#"{{"result":{{"text":"{long}"}},"jsonrpc":"2.0","id":{}}}"#, asked.id));
+    let answer = bridge.answer_to(call).to_string();
+    assert!(answer.contains("the client's answer cannot be read"), "{answer}");
+    assert!(!answer.contains(r#""error":{"code":-32600"#), "{answer}");
+}

@@ -249,3 +249,16 @@ fn what_was_read_somewhere_is_subscribed_to_there() {
     assert_eq!(room.recorded("b", "resources/subscribe").len(), 1);
     assert_eq!(room.recorded("a", "resources/subscribe").len(), 0);
 }
+
+#[test]
+fn a_link_takes_no_resource_away_from_the_server_that_lists_it() {
+    let link = r#"on tools/call: reply {"content":[{"type":"resource_link","uri":"f:1","name":"n"}]}"#;
+    let room = Room::new()
+        .server("a", &["resource f:1", &reads("f:1", "a")])
+        .server("b", &["resource b:1", link, &reads("f:1", "b"), "on resources/list: empty"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.ask("tools/list", &json!({}));
+    bridge.call("b__echo", json!({}));
+    assert_eq!(read(&mut bridge, "f:1"), "a");
+}

@@ -278,3 +278,22 @@ fn no_request_of_a_server_ever_reaches_a_modern_client() {
     assert!(methods.iter().all(|(_, id)| id.is_null()), "{methods:?}");
     assert!(bridge.wait_exit().success());
 }
+
+#[test]
+fn a_question_goes_with_a_call_whose_client_can_answer_it() {
+    let script = ["on tools/call ask: request roots/list", "on tools/call wait: sleep 600; echo"];
+    let room = Room::new().server("s", &script);
+    let mut bridge = room.start();
+    bridge.modern("tools/list", json!({}));
+    bridge.carry(CAPABILITIES_KEY, json!({ "roots": {} }));
+    bridge.modern("tools/call", json!({ "name": "s__echo" }));
+    let unable = json!({ "name": "s__wait", "arguments": {}, "_meta": { CAPABILITIES_KEY: {} } });
+    let first = bridge.modern_request("tools/call", unable);
+    let asking = bridge.modern_request("tools/call", json!({ "name": "s__ask" }));
+    let (asked, state) = questions(&bridge.answer_to(asking));
+    assert_eq!(asked["q1"]["method"], "roots/list");
+    let back = json!({ "name": "s__ask", "requestState": state, "inputResponses": { "q1": { "roots": [] } } });
+    assert_eq!(bridge.modern("tools/call", back)["result"]["resultType"], "complete");
+    let answer = bridge.answer_to(first);
+    assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
+}

@@ -245,3 +245,22 @@ fn a_server_that_dies_while_the_user_thinks_is_started_for_the_retry() {
     assert_eq!(answer["result"]["structuredContent"]["requestState"], "s", "{answer}");
     assert_eq!(room.pids("count").len(), 2);
 }
+
+#[test]
+fn what_was_answered_to_one_server_goes_to_no_other() {
+    let asks = r#"on resources/read x:1: once $ROOM/once input {"q":{"method":"roots/list"}} A-STATE; error -32000 no"#;
+    let room = Room::new()
+        .server("a", &["era modern", "resource a:1", asks, "record $ROOM/a"])
+        .server("b", &["era modern", "resource b:1", "record $ROOM/b"]);
+    let mut bridge = room.start();
+    bridge.initialize_with(json!({ "capabilities": { "roots": {} } }));
+    bridge.ask("tools/list", &json!({}));
+    // Nobody lists it, so that each of them may be asked.
+    let read = bridge.request("resources/read", &json!({ "uri": "x:1" }));
+    let asked = bridge.asked("roots/list");
+    bridge.answer(&asked.id, &json!({ "roots": [{ "uri": "file:///secret" }] }));
+    let answer = bridge.answer_to(read);
+    assert_eq!(answer["error"]["code"], -32000, "{answer}");
+    assert_eq!(room.recorded("a", "resources/read").len(), 2);
+    assert_eq!(room.recorded("b", "resources/read").len(), 0);
+}
