@@ -57,15 +57,6 @@ impl<R: ServiceRole> Feed<R>
 where
     RxJsonRpcMessage<R>: DeserializeOwned,
 {
-    /// Hands one line to the SDK without waiting.
-    ///
-    /// # Errors
-    /// When the line does not fit the SDK's model, or the SDK takes nothing more.
-    pub fn line(&self, line: &[u8]) -> Result<(), NotFed> {
-        let message = serde_json::from_slice(line).map_err(NotFed::Unfit)?;
-        self.incoming.try_send(message).map_err(|_| NotFed::Stuck)
-    }
-
     /// Hands one line to the SDK as soon as it takes it.
     ///
     /// # Errors

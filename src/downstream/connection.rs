@@ -341,12 +341,6 @@ impl Connection {
         *self.ended.borrow()
     }
 
-    /// How many requests are under way.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.lock().waiting.len()
-    }
-
     /// Lines on the server's output that were no messages, and answers that came too late.
     #[must_use]
     pub fn noise(&self) -> (u64, u64) {

@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::store::ids::{CallId, SessionId};
 use crate::store::migrate::{self, OpenError};
 use crate::store::place;
-use crate::store::read::answers::{EventRow, FailedCall, SessionRow, SessionTotals, ToolTotals};
+use crate::store::read::answers::{EventRow, SessionRow, SessionTotals, ToolTotals};
 use crate::store::rows::{CatalogRow, GreetingRow};
 use crate::store::stamp::{self, HOUR_MS};
 use crate::store::totals::{COLUMNS, Ended, Histogram, Totals};
@@ -107,23 +107,6 @@ impl Reader {
                 tool_calls: count(row, 9)?,
                 closed_at: row.get(10)?,
                 close_reason: row.get(11)?,
-            })
-        })
-    }
-
-    /// The newest calls that reports count as errors. Looks at the last 10,000 calls.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn failed_calls(&self, rows_max: u32) -> rusqlite::Result<Vec<FailedCall>> {
-        self.all(sql::FAILED_CALLS, &[&rows_max], |row| {
-            Ok(FailedCall {
-                started_at: row.get(0)?,
-                server: row.get(1)?,
-                tool: row.get(2)?,
-                outcome: row.get(3)?,
-                error_kind: row.get(4)?,
-                duration_us: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
             })
         })
     }

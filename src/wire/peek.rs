@@ -182,8 +182,6 @@ pub struct ResultPeek<'a> {
     pub task: Option<&'a RawValue>,
     /// The same, its id alone (the tasks extension of revision 2026-07-28).
     pub task_id: Option<&'a RawValue>,
-    /// Its metadata, still as JSON text.
-    pub meta: Option<&'a RawValue>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ResultPeek<'a> {
@@ -209,7 +207,6 @@ impl<'de> Visitor<'de> for PeekVisitor {
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
                 "isError" => peek.is_error = map.next_value::<&RawValue>()?.get() == "true",
-                "_meta" => peek.meta = Some(map.next_value()?),
                 "resultType" => {
                     peek.has_result_type = true;
                     peek.is_input_required = map.next_value::<&RawValue>()?.get() == INPUT_REQUIRED;

@@ -59,7 +59,6 @@ fn peek<'a>(text: &'a str, value: Range<usize>, bytes: &'a [u8]) -> Option<Resul
         return None;
     }
     let mut skim = Skim { bytes: bytes.get(..value.end)?, at: value.start };
-    let mut twice = false;
     skim.object(|key, value, _| {
         let member = text.get(value)?;
         match key {
@@ -68,17 +67,13 @@ fn peek<'a>(text: &'a str, value: Range<usize>, bytes: &'a [u8]) -> Option<Resul
                 peek.has_result_type = true;
                 peek.is_input_required = member == INPUT_REQUIRED;
             }
-            "_meta" => {
-                twice |= peek.meta.is_some();
-                peek.meta = Some(raw(member)?);
-            }
             "task" => peek.task = Some(raw(member)?),
             "taskId" => peek.task_id = Some(raw(member)?),
             _ => {}
         }
         Some(())
     })?;
-    (!twice).then_some(peek)
+    Some(peek)
 }
 
 struct Skim<'a> {
@@ -266,7 +261,7 @@ mod tests {
         let view = |envelope: &Envelope<'_>| {
             let Envelope { id, method, params, result, error } = envelope;
             let result = result.as_ref().map(|peek| {
-                let raws = [peek.meta, peek.task, peek.task_id].map(|raw| raw.map(RawValue::get));
+                let raws = [peek.task, peek.task_id].map(|raw| raw.map(RawValue::get));
                 (peek.is_error, peek.has_result_type, peek.is_input_required, raws)
             });
             let raw = |value: &Option<&RawValue>| value.map(|raw| raw.get().to_owned());

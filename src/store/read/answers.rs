@@ -54,23 +54,6 @@ pub struct SessionRow {
     pub close_reason: Option<String>,
 }
 
-/// One call that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedCall {
-    /// When it came in, RFC 3339.
-    pub started_at: String,
-    /// The configured server; none for the bridge's own tools.
-    pub server: Option<String>,
-    /// The tool as its server calls it.
-    pub tool: String,
-    /// How it ended.
-    pub outcome: String,
-    /// The classified cause.
-    pub error_kind: Option<String>,
-    /// How long it took, microseconds; none if nobody knows.
-    pub duration_us: Option<u64>,
-}
-
 /// One thing that happened to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {

@@ -36,12 +36,6 @@ FROM mcp_sessions
 ORDER BY id DESC
 LIMIT ?1";
 
-pub(super) const FAILED_CALLS: &str = "
-SELECT started_at, server, tool, outcome, error_kind, duration_us
-FROM (SELECT * FROM tool_calls ORDER BY id DESC LIMIT 10000)
-WHERE outcome NOT IN ('ok', 'cancelled')
-LIMIT ?1";
-
 pub(super) const EVENTS: &str = "
 SELECT at, server, event, reason, pid, exit_code, signal, elapsed_ms
 FROM server_events

@@ -292,7 +292,8 @@ fn a_question_goes_with_a_call_whose_client_can_answer_it() {
     let asking = bridge.modern_request("tools/call", json!({ "name": "s__ask" }));
     let (asked, state) = questions(&bridge.answer_to(asking));
     assert_eq!(asked["q1"]["method"], "roots/list");
-    let back = json!({ "name": "s__ask", "requestState": state, "inputResponses": { "q1": { "roots": [] } } });
+    let back =
+        json!({ "name": "s__ask", "requestState": state, "inputResponses": { "q1": { "roots": [] } } });
     assert_eq!(bridge.modern("tools/call", back)["result"]["resultType"], "complete");
     let answer = bridge.answer_to(first);
     assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
