@@ -189,6 +189,8 @@ impl Client {
         self.end_listens();
         self.pending.call_off_all();
         self.pending.emptied().await;
+        // One more may have been acknowledged in between.
+        self.end_listens();
         self.settling.close();
     }
 
@@ -338,16 +340,8 @@ impl Client {
     fn aside(self: &Arc<Self>, id: &str, work: impl Future<Output = ()> + Send + 'static) {
         let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
         self.spawn(id, async move {
-            let rpc = match guard::run(|| work, place.asking().called_off()).await {
-                Guarded::Done(()) | Guarded::CalledOff(CalledOff::ByClient) => return,
-                Guarded::CalledOff(CalledOff::ByStop) => {
-                    Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping")
-                }
-                Guarded::Panicked(text) => {
-                    tracing::error!(text, "request panicked");
-                    Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request")
-                }
-            };
+            let done = guard::run(|| work, place.asking().called_off()).await;
+            let Err(Some(rpc)) = broken_off(done) else { return };
             client.outlet.answer(rpc.frame(place.id()), None);
         });
     }
@@ -367,6 +361,21 @@ impl Client {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What work came to; else what its request is told instead, which is nothing when it was taken back.
+fn broken_off<T>(guarded: Guarded<T>) -> Result<T, Option<Rpc>> {
+    match guarded {
+        Guarded::Done(done) => Ok(done),
+        Guarded::CalledOff(CalledOff::ByClient) => Err(None),
+        Guarded::CalledOff(CalledOff::ByStop) => {
+            Err(Some(Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping")))
+        }
+        Guarded::Panicked(text) => {
+            tracing::error!(text, "request panicked");
+            Err(Some(Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request")))
+        }
     }
 }
 

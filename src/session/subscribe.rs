@@ -9,15 +9,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::downstream::Link;
+use crate::downstream::connection::Connection;
 use crate::downstream::interest::Wants;
 use crate::era::Era;
+use crate::guard;
 use crate::session::call;
 use crate::session::listen::Listen;
 use crate::session::outlet::{LEVELS, severity};
-use crate::session::pending::Extras;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
-use crate::session::{Client, Permit};
+use crate::session::{Client, Permit, broken_off};
 use crate::wire::{Frame, Params, object};
 
 /// Subscriptions that one client may have open.
@@ -117,7 +118,7 @@ impl Client {
             return Ok(());
         }
         let client = Arc::clone(self);
-        self.spawn(id, async move {
+        self.aside(id, async move {
             settled(&told).await;
             client.outlet.answer(answer, permit);
         });
@@ -127,14 +128,22 @@ impl Client {
     /// Has a server of the older era log what a modern request wants to hear, before that goes there: `level`
     /// is the index of the least severe one. What another request asked for holds on.
     pub(super) async fn tell_level(&self, link: &Arc<Link>, level: u8) {
+        // One that is not there yet is told when it starts, if it logs at all.
+        let connection = link.at_once();
+        let logs = |connection: &Arc<Connection>| {
+            let greeting = connection.greeting().filter(|_| connection.era() == Era::Legacy);
+            greeting.is_some_and(|greeting| greeting.has("logging"))
+        };
+        if connection.as_ref().is_some_and(|connection| !logs(connection)) {
+            return;
+        }
         let Some(name) = LEVELS.get(usize::from(level)) else { return };
         let version = link.interest.want(|wants| {
             if wants.wanted_level().and_then(severity).is_none_or(|wanted| level < wanted) {
                 wants.level(name);
             }
         });
-        // One that is not there yet is told when it starts.
-        if link.at_once().is_some_and(|connection| connection.era() == Era::Legacy) {
+        if connection.is_some() {
             settled(&[(Arc::clone(link), version)]).await;
         }
     }
@@ -142,34 +151,42 @@ impl Client {
     /// `resources/subscribe` and its opposite, of an older client: a server of the modern era knows neither,
     /// and hears of it in its one subscription.
     pub(super) async fn subscribe(self: Arc<Self>, request: Request) {
-        let Thing::Resource(uri) = &request.thing else { return call::run(self, request).await };
-        let (uri, id): (Arc<str>, String) = (uri.as_str().into(), request.place.id().to_owned());
-        let places = self.find(&request.method, &request.thing).await.unwrap_or_default();
-        let link = places.first().map(|routed| Arc::clone(routed.link()));
-        let is_modern = match &link {
-            Some(link) => tokio::select! {
-                ready = link.ready() => ready.is_ok_and(|connection| connection.era() == Era::Modern),
-                _ = request.place.asking().called_off() => false,
-            },
-            None => false,
+        let called_off = request.place.asking().called_off();
+        let told = guard::run(|| self.tell_modern(&request.method, &request.thing), called_off).await;
+        let frame = match broken_off(told) {
+            // The older era has a word of its own for it.
+            Ok(None) => return call::run(self, request).await,
+            Ok(Some(Ok(()))) => reply::result(request.place.id(), "{}"),
+            Ok(Some(Err(rpc))) | Err(Some(rpc)) => rpc.frame(request.place.id()),
+            Err(None) => return,
         };
-        let Some(link) = link.filter(|_| is_modern) else { return call::run(self, request).await };
-        let version = link.interest.want(|wants| match (&*request.method, wants.has_resource(&uri)) {
+        self.outlet.answer(frame, request.permit);
+        drop(request.place);
+    }
+
+    /// Has a server of the modern era tell of a resource, or not any more; `None` when the resource is with
+    /// no such server.
+    async fn tell_modern(&self, method: &str, thing: &Thing) -> Option<Result<(), Rpc>> {
+        let Thing::Resource(uri) = thing else { return None };
+        let uri: Arc<str> = uri.as_str().into();
+        let places = self.find(method, thing).await.ok()?;
+        let link = Arc::clone(places.first()?.link());
+        link.ready().await.ok().filter(|connection| connection.era() == Era::Modern)?;
+        let version = link.interest.want(|wants| match (method, wants.has_resource(&uri)) {
             ("resources/subscribe", false) => wants.resource(&uri),
             ("resources/unsubscribe", true) => wants.no_resource(&uri),
             _ => {}
         });
         settled(&[(Arc::clone(&link), version)]).await;
-        let frame = match link.interest.look_at_refused(|refused| refused.resources.contains(&uri)) {
-            false => reply::result(&id, "{}"),
+        let is_refused = link.interest.look_at_refused(|refused| refused.resources.contains(&uri));
+        Some(match is_refused {
+            false => Ok(()),
             true => {
                 link.interest.want(|wants| wants.no_resource(&uri));
                 let message = format!("the server {} does not tell of changes of {uri:?}", link.name);
-                Rpc::new(code::INVALID_PARAMS, "not_granted", message).frame(&id)
+                Err(Rpc::new(code::INVALID_PARAMS, "not_granted", message))
             }
-        };
-        self.outlet.answer(frame, request.permit);
-        drop(request.place);
+        })
     }
 
     /// Opens a subscription of a modern client; its acknowledgement takes the request's room.
@@ -187,13 +204,9 @@ impl Client {
         if listen.subscriptions.iter().chain(&listen.tasks).flatten().next().is_none() {
             return self.acknowledge(listen, Vec::new(), permit.take());
         }
-        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
-        let permit = permit.take();
-        self.spawn(id, async move {
-            let granted = tokio::select! {
-                granted = client.grant(&listen) => granted,
-                _ = place.asking().called_off() => return,
-            };
+        let (client, permit) = (Arc::clone(self), permit.take());
+        self.aside(id, async move {
+            let granted = client.grant(&listen).await;
             let id = listen.id.clone();
             let names = |pick: fn(&What) -> Option<&Arc<str>>| -> Vec<Box<str>> {
                 granted.iter().filter_map(|grant| pick(&grant.what)).map(|name| (&**name).into()).collect()

@@ -40,6 +40,19 @@ fn a_level_reaches_the_servers_that_log_now_and_later() {
     assert_eq!(levels("mute"), [] as [Value; 0]);
 }
 
+#[test]
+fn a_level_that_is_taken_back_before_it_is_told_has_no_answer() {
+    let room = Room::new().server("s", &["record $ROOM/record", "on logging/setLevel: hang"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__echo", json!({}));
+    let set = bridge.request("logging/setLevel", &json!({ "level": "error" }));
+    room.wait_for_recorded("record", "logging/setLevel");
+    bridge.cancel(set);
+    assert!(bridge.said_so_far().is_empty());
+    assert!(bridge.end().success());
+}
+
 #[track_caller]
 fn check_said(bridge: &mut Bridge, tool: &str, expected: &[&str]) {
     let id = bridge.begin_call(tool, json!({}));

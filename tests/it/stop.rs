@@ -253,3 +253,54 @@ fn a_bridge_that_stops_while_another_starts_is_not_taken_for_crashed() {
     let reasons = room.rows("SELECT close_reason, count(*) FROM mcp_sessions GROUP BY close_reason");
     assert_eq!(reasons, [[json!("end_of_input"), json!(TURNS + 1)]]);
 }
+
+/// What a client sends that a server takes its time over.
+#[track_caller]
+fn check_stop_amid(script: &[&str], begin: impl FnOnce(&Room, &mut Bridge) -> u64) {
+    let room = Room::new().server("s", &[&["record $ROOM/record", "resource r://1"], script].concat());
+    let mut bridge = room.start();
+    let id = begin(&room, &mut bridge);
+    let before = Instant::now();
+    bridge.close_stdin();
+    let answer = bridge.answer_to(id);
+    assert_eq!(answer["error"]["data"]["kind"], "unavailable", "{answer}");
+    assert!(bridge.wait_exit().success());
+    let took = before.elapsed();
+    assert!(took < STOP_MAX, "it took {took:?}");
+    let closed = room.rows("SELECT close_reason, closed_at IS NOT NULL FROM mcp_sessions");
+    assert_eq!(closed, [[json!("end_of_input"), json!(1)]]);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_server_that_is_being_told_what_to_tell() {
+    // The bridge's first subscription is acknowledged, the next one is not.
+    let modern = concat!(
+        "on subscriptions/listen: once $ROOM/listened notify ",
+        r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","#,
+        r#""params":{"_meta":{"io.modelcontextprotocol/subscriptionId":$ID},"notifications":{}}}; hang"#
+    );
+    let asked_again = |room: &Room| {
+        wait_until("the server is asked", || room.recorded("record", "subscriptions/listen").len() == 2);
+    };
+    check_stop_amid(&["era modern", modern], |room, bridge| {
+        bridge.initialize();
+        bridge.ask("tools/list", &json!({}));
+        let id = bridge.request("resources/subscribe", &json!({ "uri": "r://1" }));
+        asked_again(room);
+        id
+    });
+    check_stop_amid(&["era modern", modern], |room, bridge| {
+        bridge.modern("tools/list", json!({}));
+        let wants = json!({ "resourceSubscriptions": ["r://1"] });
+        let id = bridge.modern_request("subscriptions/listen", json!({ "notifications": wants }));
+        asked_again(room);
+        id
+    });
+    check_stop_amid(&["on logging/setLevel: hang"], |room, bridge| {
+        bridge.initialize();
+        bridge.call("s__echo", json!({}));
+        let id = bridge.request("logging/setLevel", &json!({ "level": "error" }));
+        room.wait_for_recorded("record", "logging/setLevel");
+        id
+    });
+}

@@ -1,5 +1,7 @@
 //! Modern client, legacy server: what both say in the words of their own era.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{ENVELOPE, check_error, only_line, raw_recorded};
@@ -128,6 +130,21 @@ fn a_server_that_is_started_for_a_request_knows_its_level_first() {
     assert_eq!(bridge.told("notifications/message")["params"]["data"], "quiet");
     let place = |text: &str| room.lines("record").iter().position(|line| line.contains(text)).unwrap();
     assert!(place("logging/setLevel") < place("tools/call"));
+}
+
+#[test]
+fn a_level_is_no_matter_where_nobody_logs() {
+    let room = Room::new().server("s", &["record $ROOM/record", r#"capabilities {"tools":{}}"#]);
+    let mut bridge = room.start();
+    bridge.modern("tools/call", json!({ "name": "s__echo" }));
+    let before = Instant::now();
+    for tool in ["bridge_status", "s__echo"] {
+        let answer = bridge.modern("tools/call", json!({ "name": tool, "_meta": { LOG_LEVEL_KEY: "info" } }));
+        assert!(answer["result"]["isError"] != true, "{answer}");
+    }
+    // A server that has to be told has five seconds to confirm it.
+    assert!(before.elapsed() < Duration::from_secs(4), "{:?}", before.elapsed());
+    assert_eq!(raw_recorded(&room, "record", "logging/setLevel").len(), 0);
 }
 
 #[test]
