@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::downstream::Link;
 use crate::list::List;
 use crate::router::Router;
+use crate::router::offers::View;
 
 /// A list of resources waits so long for each server that is asked for them again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -25,16 +26,20 @@ impl Router {
     /// known yet, for a while, and what arrives later is told by `list_changed`. Resources change often
     /// and without a word: servers that are there and promised no word are asked again first.
     pub async fn catalog(&self, list: List) -> Arc<Catalog> {
+        let view = self.offers.loaded().await;
+        // Whoever brought nothing when it was tried last may bring something now.
+        for link in view.hollow.iter().filter_map(|server| self.link(server)) {
+            link.wake();
+        }
         match list {
             List::Tools | List::Prompts => {
-                let catalog = self.known().await;
+                let catalog = self.known(view).await;
                 // One that is there already does not mind.
                 self.servers.iter().filter(|link| link.warm).for_each(|link| link.wake());
                 self.stale(list, YOUNG).for_each(|link| link.relist(list));
                 catalog
             }
             List::Resources | List::Templates => {
-                self.offers.loaded().await;
                 // Whoever is late is shown as it is known; its answer is told by `list_changed`.
                 join_all(
                     self.stale(list, Duration::ZERO).map(|link| async move {
@@ -54,12 +59,7 @@ impl Router {
     }
 
     /// What is known; the first time ever, once servers that are not known yet had time to say it.
-    async fn known(&self) -> Arc<Catalog> {
-        let view = self.offers.loaded().await;
-        // Whoever brought nothing when it was tried last may bring something now.
-        for link in view.hollow.iter().filter_map(|server| self.link(server)) {
-            link.wake();
-        }
+    async fn known(&self, view: View) -> Arc<Catalog> {
         if view.unlisted.is_empty() {
             return view.catalog;
         }

@@ -30,7 +30,8 @@ pub struct View {
     pub greetings: Arc<[(ServerName, Greeting)]>,
     /// Servers that have never been listed, in the configuration's order.
     pub unlisted: Vec<ServerName>,
-    /// Servers of which only a try is known that brought nothing: nobody waits for them again.
+    /// Servers of which only a try is known that brought nothing, or nothing but tools: nobody waits for them
+    /// again, and a list has them started.
     pub hollow: Vec<ServerName>,
     /// Whether the stored lists have been read.
     pub loaded: bool,

@@ -250,6 +250,45 @@ fn a_server_that_was_tried_in_vain_holds_up_no_later_bridge() {
     wait_until("the empty one is started again", || bridge.status()["servers"][1]["starts"] == 1);
 }
 
+/// A room whose server is stored as the schema's first step had it: its tools, and nothing else.
+fn room_of_old(script: &[&str]) -> Room {
+    let room = Room::new().server("s", script);
+    assert_eq!(offered_anew(&room), ["s__echo"]);
+    let file = rusqlite::Connection::open(room.data().join("bridge.db")).unwrap();
+    let forget = "UPDATE catalog SET prompts = NULL, resources = NULL, templates = NULL, era = NULL, \
+                  legacy_only = NULL, protocol_version = NULL, capabilities = NULL, server_info = NULL, \
+                  instructions = NULL, binary_time = NULL";
+    assert_eq!(file.execute(forget, []).unwrap(), 1);
+    room
+}
+
+#[test]
+fn what_an_older_version_did_not_store_is_found_by_a_list_that_does_not_wait_for_it() {
+    for (method, item) in [("prompts/list", "s__p"), ("resources/list", "r://1"), ("tools/list", "s__echo")] {
+        let room = room_of_old(&["count $ROOM/count", "prompt p", "resource r://1"]);
+        let mut bridge = room.start();
+        bridge.initialize();
+        bridge.ask(method, &json!({}));
+        wait_until("the server was asked", || bridge.status()["servers"][0]["state"] == "ready");
+        let list = bridge.ask(method, &json!({}))["result"].to_string();
+        assert!(list.contains(item), "{method}: {list}");
+        assert_eq!(room.pids("count").len(), 2);
+    }
+}
+
+#[test]
+fn what_an_older_version_did_not_store_can_be_used_before_any_list() {
+    for (method, params) in
+        [("prompts/get", json!({ "name": "s__p" })), ("resources/read", json!({ "uri": "r://1" }))]
+    {
+        let room = room_of_old(&["prompt p", "resource r://1"]);
+        let mut bridge = room.start();
+        bridge.initialize();
+        let answer = bridge.ask(method, &params);
+        assert!(answer["result"].is_object(), "{method}: {answer}");
+    }
+}
+
 #[test]
 fn a_server_is_greeted_in_a_revision_that_has_an_initialize() {
     let room = Room::new().server("s", &["record $ROOM/record"]);

@@ -124,12 +124,14 @@ impl Kept {
     }
 
     /// Whether it was tried and brought nothing of what it has: no tools though it says that it has some,
-    /// or nothing at all.
+    /// or nothing at all. So is one that never said what it has: a row of the schema's first step knows
+    /// nothing but its tools.
     pub fn is_hollow(&self) -> bool {
         let is_empty = |list| self.items(list).is_none_or(<[_]>::is_empty);
-        let has_tools = self.listing.greeting.as_ref().is_none_or(|greeting| greeting.has("tools"));
         let nothing = List::ALL.into_iter().all(is_empty);
-        !self.is_unlisted() && is_empty(List::Tools) && (has_tools || nothing)
+        let brought_nothing =
+            |greeting: &Greeting| is_empty(List::Tools) && (greeting.has("tools") || nothing);
+        !self.is_unlisted() && self.listing.greeting.as_ref().is_none_or(brought_nothing)
     }
 
     /// See [`super::Offers::is_stale`].

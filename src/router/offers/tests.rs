@@ -153,6 +153,24 @@ async fn a_server_is_hollow_when_it_brought_nothing_of_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_row_that_knows_only_tools_is_hollow_until_the_server_is_greeted() {
+    let room = Room::new();
+    room.journal.catalog_saved(CatalogRow {
+        key: "s".into(),
+        server: "s".into(),
+        tools: r#"[{"name":"t"}]"#.into(),
+        ..CatalogRow::default()
+    });
+    room.journal.flush().await;
+    let offers = room.offers();
+    check(&offers, [1, 0, 0, 0]);
+    let view = offers.view();
+    assert!(view.hollow.contains(&s()) && !view.unlisted.contains(&s()));
+    offers.heard(&s(), listing(EVERYTHING, everything()));
+    assert!(offers.view().hollow.is_empty());
+}
+
+#[tokio::test]
 async fn a_server_whose_tools_did_not_arrive_is_waited_for_until_it_was_tried() {
     let room = Room::new();
     let offers = room.offers();
