@@ -187,11 +187,15 @@ impl Keeper {
                 Err(NotMade::Failed(cause, what, status)) => break Left::Ended(cause, what, status),
                 // It never hears anything again: what it thinks of the question may stand in the way of
                 // `initialize`.
-                Err(NotMade::NotModern) => {
+                Err(NotMade::NotModern { legacy_only }) => {
                     let (server, pid) = (&self.server.name, running.process.pid);
-                    tracing::info!(%server, pid, "server does not speak the modern revision");
-                    greet = Greet::Initialize { legacy_only: true };
+                    tracing::info!(%server, pid, legacy_only, "server did not take the modern revision");
+                    greet = Greet::Initialize { legacy_only };
                     discard(running).await;
+                    // Its end may have taken a while.
+                    if is_told(stop) {
+                        return self.stopped(pid, "the bridge stopped");
+                    }
                     running = match self.start() {
                         Ok(running) => running,
                         Err(error) => {
@@ -333,4 +337,9 @@ impl Keeper {
 async fn told(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Whether it has told them.
+fn is_told(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
 }

@@ -47,6 +47,12 @@ impl Connection {
         true
     }
 
+    /// Whether every request that is under way was written.
+    #[must_use]
+    pub fn has_written_all(&self) -> bool {
+        self.lock().waiting.values().all(|waiter| waiter.written)
+    }
+
     /// A client uses it.
     pub(super) fn is_used(&self) {
         let now_ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);

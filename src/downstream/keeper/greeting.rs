@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::downstream::greeting::{Face, Greeting};
-use crate::downstream::handshake;
+use crate::downstream::handshake::{self, NotGreeted};
 use crate::downstream::keeper::lists::Asked;
 use crate::downstream::keeper::{EXIT_GRACE, Keeper, Running};
 use crate::era::Era;
@@ -45,8 +45,12 @@ impl Greet {
 
 /// Why a server did not become ready.
 pub(super) enum NotMade {
-    /// It was asked for the modern revision and does not speak it.
-    NotModern,
+    /// It was asked for the modern revision and did not say that it speaks it.
+    NotModern {
+        /// Whether that was its word: an answer that says no, or its end when it was asked. Time that
+        /// passed says nothing.
+        legacy_only: bool,
+    },
     /// It failed.
     Failed(Cause, String, Option<ExitStatus>),
 }
@@ -69,8 +73,10 @@ impl Keeper {
                     let asked = tokio::time::timeout(patience, handshake::discover(connection, face)).await;
                     return match asked {
                         Ok(Ok(greeting)) => Ok(greeting),
-                        // Its end is told by its process, too; either way it does not speak the revision.
-                        _ => Err(NotMade::NotModern),
+                        Ok(Err(NotGreeted::Refused(_) | NotGreeted::Form(_))) => {
+                            Err(NotMade::NotModern { legacy_only: true })
+                        }
+                        Ok(Err(NotGreeted::Ended)) | Err(_) => Err(NotMade::NotModern { legacy_only: false }),
                     };
                 }
             };
@@ -94,14 +100,14 @@ impl Keeper {
             biased;
             made = made => made,
             // Old servers end when they are asked what they do not know.
-            status = process.wait() => match is_probed() {
-                true => Err(NotMade::NotModern),
+            (status, was_asked) = async { (process.wait().await, connection.has_written_all()) } => match is_probed() {
+                true => Err(NotMade::NotModern { legacy_only: was_asked }),
                 false => failed(Cause::ExitedBeforeReady, "ended before it was ready", status),
             },
-            _ = reader => {
+            (_, was_asked) = async { (reader.await, connection.has_written_all()) } => {
                 let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
                 match is_probed() {
-                    true => Err(NotMade::NotModern),
+                    true => Err(NotMade::NotModern { legacy_only: was_asked && status.is_some() }),
                     false => failed(Cause::ExitedBeforeReady, "closed its output before it was ready", status),
                 }
             }

@@ -43,8 +43,7 @@ impl Keeper {
         match left {
             Left::Told | Left::Unused => {
                 let why = if matches!(left, Left::Told) { "the bridge stopped" } else { "nobody used it" };
-                self.tell(Happened::Stopped { pid, why });
-                self.change(LinkState::Stopped, None, |_| {});
+                self.stopped(pid, why);
             }
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
@@ -52,6 +51,12 @@ impl Keeper {
                 self.failed(ending, Some(pid), started);
             }
         }
+    }
+
+    /// A process was ended on purpose, and no other takes its place.
+    pub(super) fn stopped(&self, pid: u32, why: &'static str) {
+        self.tell(Happened::Stopped { pid, why });
+        self.change(LinkState::Stopped, None, |_| {});
     }
 
     /// A start failed or a ready server ended: says so, and decides when it may be started again.

@@ -1,12 +1,15 @@
 //! How a server is opened whose era nobody knows yet, and how a client says its own.
 
 use std::fs::File;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::{check_error, raw_recorded};
 use crate::support::{Bridge, CAPABILITIES_KEY, CLIENT_KEY, Room, check_gone, fake_server, wait_until};
+
+/// What a stop may take on a busy machine; a second process would have to be stopped too.
+const STOP_MAX: Duration = Duration::from_millis(1500);
 
 /// The methods of the requests in a `record`, in their order.
 fn methods(room: &Room, file: &str) -> Vec<String> {
@@ -64,9 +67,7 @@ fn a_modern_server_is_found_behind_a_legacy_client_in_the_same_process() {
 /// A legacy server that hears of the modern era in this way is thrown away once, and then left alone.
 #[track_caller]
 fn check_probed(how: &str) {
-    // It has half of that to answer.
-    let timeout = if how.ends_with("hang") { "start_timeout_s = 4" } else { "" };
-    let room = Room::new().server_with("s", &["record $ROOM/record", "count $ROOM/count", how], timeout);
+    let room = Room::new().server("s", &["record $ROOM/record", "count $ROOM/count", how]);
     let mut bridge = room.start();
     check_calls_modern(&mut bridge);
     assert_eq!(
@@ -103,8 +104,43 @@ fn a_legacy_server_that_ends_when_it_is_asked_is_started_for_initialize() {
 }
 
 #[test]
-fn a_legacy_server_that_says_nothing_when_it_is_asked_is_started_for_initialize() {
-    check_probed("on server/discover: hang");
+fn a_server_that_says_nothing_when_it_is_asked_is_started_for_initialize_and_asked_the_next_time() {
+    let hang = "on server/discover: once $ROOM/hung hang";
+    let script = ["era dual", "record $ROOM/record", "count $ROOM/count", hang];
+    // It has half of that to answer.
+    let room = Room::new().server_with("s", &script, "start_timeout_s = 4");
+    for (processes, era) in [(2, "legacy"), (3, "modern")] {
+        let mut bridge = room.start();
+        check_calls_modern(&mut bridge);
+        assert!(bridge.end().success());
+        assert_eq!(room.pids("count").len(), processes);
+        assert_eq!(room.rows("SELECT era, legacy_only FROM catalog"), [[json!(era), Value::Null]]);
+    }
+    assert_eq!(methods(&room, "record")[..3], ["server/discover", "initialize", "tools/list"]);
+}
+
+#[test]
+fn a_bridge_that_stops_while_a_server_is_asked_starts_it_no_second_time() {
+    for answer in ["hang", "error -32601 method not found"] {
+        let script = ["ignore-eof", "ignore-term", "count $ROOM/count", "record $ROOM/record"];
+        let how = format!("on server/discover: {answer}");
+        let room = Room::new().server("s", &[&script[..], &[&how]].concat());
+        let mut bridge = room.start();
+        bridge.modern_request("tools/call", json!({ "name": "s__echo" }));
+        match answer {
+            "hang" => drop(room.wait_for_recorded("record", "server/discover")),
+            // It does not obey, so that its end takes a while.
+            _ => drop(bridge.wait_for_log("did not take the modern revision")),
+        }
+        let before = Instant::now();
+        assert!(bridge.end().success());
+        assert!(before.elapsed() < STOP_MAX, "{:?}", before.elapsed());
+        let pids = room.pids("count");
+        assert_eq!(pids.len(), 1, "{answer}");
+        check_gone(&pids);
+        let ends = room.rows("SELECT event FROM server_events WHERE event != 'start'");
+        assert_eq!(ends, [[json!("exit")]], "{answer}");
+    }
 }
 
 #[test]
@@ -128,7 +164,7 @@ fn what_is_known_of_a_server_holds_until_its_program_changes() {
         bridge.end();
     }
     assert_eq!(raw_recorded(&room, "record", "server/discover").len(), 1);
-    let later = SystemTime::now() + std::time::Duration::from_secs(60);
+    let later = SystemTime::now() + Duration::from_secs(60);
     File::options().write(true).open(&program).unwrap().set_modified(later).unwrap();
     for _ in 0..2 {
         let mut bridge = room.start();
