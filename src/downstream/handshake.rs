@@ -82,7 +82,8 @@ async fn ask(connection: &Arc<Connection>, method: &str, params: &str) -> Result
     }
 }
 
-fn code(answer: &Answer) -> i64 {
+/// The code of an answer that is an error; 0 where there is none.
+pub(super) fn code(answer: &Answer) -> i64 {
     #[derive(Deserialize)]
     struct Error {
         code: i64,

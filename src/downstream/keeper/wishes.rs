@@ -1,37 +1,35 @@
 //! Telling a server what its client wants to hear: by `resources/subscribe` and `logging/setLevel` in the
 //! older era, by one `subscriptions/listen` in the modern one.
 
-use std::collections::BTreeSet;
+mod listen;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::downstream::connection::in_flight::InFlight;
-use crate::downstream::connection::{Answer, Connection, Granted, Listening, Verdict};
-use crate::downstream::interest::{Interest, Refused, Step, Wanted};
+use crate::downstream::connection::{Answer, Connection, Verdict};
+use crate::downstream::interest::{Interest, Step};
 use crate::downstream::keeper::lists::Relists;
+use crate::downstream::keeper::wishes::listen::Listen;
 use crate::era::Era;
 use crate::list::List;
 
 /// A server has this long to confirm what it was told.
 const CONFIRM: Duration = Duration::from_secs(5);
 
-/// After a subscription ended on its own, it is opened again after this.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// One life of a server, and what it was told in it.
 pub(super) struct Wishes {
     interest: Arc<Interest>,
-    listen: Option<InFlight>,
+    listen: Listen,
 }
 
 impl Wishes {
     /// A new life: the server knows nothing.
     pub fn new(interest: Arc<Interest>) -> Self {
         interest.nothing_told();
-        Self { interest, listen: None }
+        Self { interest, listen: Listen::default() }
     }
 
     /// Tells the server what is wanted now.
@@ -39,14 +37,7 @@ impl Wishes {
         let mut step = self.interest.step();
         match connection.era() {
             Era::Legacy => tell_legacy(connection, &mut step).await,
-            Era::Modern => {
-                if self.listen.is_none() || with_level_of(&step.told, &step.wanted) != step.wanted {
-                    let new;
-                    (new, step.refused) = listen(connection, &step.wanted).await;
-                    // The new one is there before the old one is taken back, so that nothing is missed.
-                    drop(std::mem::replace(&mut self.listen, new));
-                }
-            }
+            Era::Modern => self.listen.tell(connection, &mut step).await,
         }
         self.interest.told(step);
     }
@@ -55,35 +46,17 @@ impl Wishes {
     /// every list is asked for again.
     pub async fn keep(&mut self, connection: &Arc<Connection>, relists: &Relists) {
         loop {
-            let has_ended = tokio::select! {
-                () = self.interest.changed() => false,
-                () = ended(&mut self.listen) => true,
-            };
-            if has_ended {
-                self.listen = None;
-                tokio::time::sleep(AGAIN).await;
+            tokio::select! {
+                () = self.interest.changed() => {}
+                () = self.listen.due() => {}
             }
             self.tell(connection).await;
-            if let (true, Some(greeting)) = (has_ended, connection.greeting()) {
+            if let (true, Some(greeting)) = (self.listen.had_gap(), connection.greeting()) {
                 let offered = List::ALL.into_iter().filter(|list| greeting.has(list.feature()));
                 offered.for_each(|list| relists.want(list, None));
             }
         }
     }
-}
-
-/// Waits until an open subscription is ended by the server.
-async fn ended(listen: &mut Option<InFlight>) {
-    match listen {
-        // How it ended is all the same: with a result, an error, or by a notification.
-        Some(in_flight) => drop(in_flight.answer().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// A level is no part of a subscription: each request carries it.
-fn with_level_of(told: &Wanted, wanted: &Wanted) -> Wanted {
-    Wanted { level: wanted.level, ..told.clone() }
 }
 
 async fn tell_legacy(connection: &Arc<Connection>, step: &mut Step) {
@@ -110,39 +83,4 @@ async fn tell_legacy(connection: &Arc<Connection>, step: &mut Step) {
         uri.filter(|_| is_no).cloned()
     });
     refused.resources.extend(join_all(answers).await.into_iter().flatten());
-}
-
-/// Opens a subscription and waits for its acknowledgement, and for what is not granted.
-async fn listen(connection: &Arc<Connection>, wanted: &Wanted) -> (Option<InFlight>, Refused) {
-    let ids = |key: &str, ids: Vec<&str>| {
-        if ids.is_empty() { String::new() } else { format!(r#","{key}":{}"#, json!(ids)) }
-    };
-    let resources = ids("resourceSubscriptions", wanted.resources.iter().map(|uri| &**uri).collect());
-    let tasks = ids("taskIds", wanted.tasks.iter().map(|id| &**id).collect());
-    let filter = format!(
-        r#"{{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true{resources}{tasks}}}"#
-    );
-    let params = connection.own_params(&format!(r#""notifications":{filter}"#));
-    let Ok(mut in_flight) = connection.ask_own("subscriptions/listen", &params) else {
-        return (None, Refused::default());
-    };
-    let acknowledged = connection.listening(in_flight.id());
-    tokio::select! {
-        Listening { granted, .. } = acknowledged => (Some(in_flight), refused(wanted, granted)),
-        // It has nothing to tell, or does not know the method.
-        _ = in_flight.answer() => (None, refused(wanted, Some(Granted::default()))),
-        () = tokio::time::sleep(CONFIRM) => (Some(in_flight), Refused::default()),
-    }
-}
-
-/// What is wanted and not granted.
-fn refused(wanted: &Wanted, granted: Option<Granted>) -> Refused {
-    let Some(Granted { resource_subscriptions, task_ids }) = granted else { return Refused::default() };
-    let without = |wanted: &BTreeSet<Arc<str>>, granted: &[String]| {
-        wanted.iter().filter(|name| !granted.iter().any(|other| **other == ***name)).cloned().collect()
-    };
-    Refused {
-        resources: without(&wanted.resources, &resource_subscriptions),
-        tasks: without(&wanted.tasks, &task_ids),
-    }
 }

@@ -165,6 +165,72 @@ fn a_server_without_subscriptions_is_ready_and_asked_once() {
     assert_eq!(raw_recorded(&room, "record", LISTEN).len(), 1);
 }
 
+/// The list changes, and the client hears of it.
+#[track_caller]
+fn check_hears_of_lists(bridge: &mut Bridge) {
+    bridge.call("s__grow", json!({}));
+    wait_until("the list has one tool more", || {
+        bridge.told("notifications/tools/list_changed");
+        bridge.ask("tools/list", &json!({}))["result"].to_string().contains("s__extra_1")
+    });
+}
+
+#[test]
+fn a_server_that_is_too_busy_for_a_subscription_is_asked_again() {
+    let busy = "on subscriptions/listen: once $ROOM/busy error -32000 busy";
+    let room = script(&[busy, "on tools/call grow: list-changed"]);
+    let mut bridge = start(&room);
+    assert_eq!(subscribed(&room).len(), 1);
+    check_hears_of_lists(&mut bridge);
+    assert_eq!(subscribed(&room), [json!(null), json!(null)]);
+    assert_eq!(room.pids("count").len(), 1);
+}
+
+#[test]
+fn a_subscription_that_is_refused_leaves_the_open_one_as_it_is() {
+    let refuse = "on subscriptions/listen: once $ROOM/refused error -32602 no such resource";
+    let room = script(&[refuse, "on tools/call: updated r://1", "on tools/call grow: list-changed"]);
+    // Not yet.
+    std::fs::write(room.path("refused"), "").unwrap();
+    let mut bridge = start(&room);
+    bridge.ask("resources/subscribe", &json!({ "uri": "r://1" }));
+    std::fs::remove_file(room.path("refused")).unwrap();
+    check_error(&bridge.ask("resources/subscribe", &json!({ "uri": "r://2" })), -32602);
+    bridge.call("s__grow", json!({}));
+    bridge.told("notifications/tools/list_changed");
+    bridge.call("s__echo", json!({}));
+    bridge.told("notifications/resources/updated");
+    let all = [json!(null), json!(["r://1"]), json!(["r://1", "r://2"])];
+    assert_eq!(subscribed(&room), all);
+    assert_eq!(room.recorded("record", "notifications/cancelled").len(), 1, "only the first is taken back");
+    assert_eq!(bridge.ask("resources/subscribe", &json!({ "uri": "r://2" }))["result"], json!({}));
+}
+
+#[test]
+fn a_resource_that_is_gone_does_not_hide_what_changes_in_the_lists() {
+    let room = script(&[
+        "on tools/call die: exit 1",
+        "on tools/call grow: list-changed",
+        "on tools/call touch: updated r://1",
+    ]);
+    let mut bridge = start(&room);
+    bridge.ask("resources/subscribe", &json!({ "uri": "r://1" }));
+    let script = std::fs::read_to_string(room.path("scripts/s")).unwrap();
+    let gone = "on subscriptions/listen: once $ROOM/gone error -32602 gone";
+    let gone = gone.replace("$ROOM", room.path("").to_str().unwrap());
+    std::fs::write(room.path("scripts/s"), format!("{script}\n{gone}\n")).unwrap();
+    bridge.call("s__die", json!({}));
+    wait_until("it is opened without the resource", || subscribed(&room).len() >= 4);
+    check_hears_of_lists(&mut bridge);
+    wait_until("the resource is asked for again", || subscribed(&room).len() == 5);
+    let r1 = json!(["r://1"]);
+    assert_eq!(subscribed(&room), [json!(null), r1.clone(), r1.clone(), json!(null), r1]);
+    wait_until("it is told of", || {
+        bridge.call("s__touch", json!({}));
+        bridge.said_so_far().iter().any(|line| line["method"] == "notifications/resources/updated")
+    });
+}
+
 #[test]
 fn nobody_is_subscribed_to_what_nobody_has() {
     let room = Room::new().server("s", &["era modern", "record $ROOM/record"]);
