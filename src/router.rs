@@ -23,7 +23,7 @@ use crate::router::offers::Offers;
 use crate::wire::{Cut, Span};
 
 /// The extension that gives tasks to revision 2026-07-28.
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// A call that takes longer is not quick: it gets a row while it runs, and a timer for its deadline.
 const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);

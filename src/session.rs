@@ -3,6 +3,7 @@
 mod asks;
 pub mod call;
 mod exchange;
+mod grants;
 pub mod introduction;
 pub mod legacy;
 pub mod listen;

@@ -6,9 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+/// What is kept of a client that subscribes without end: so many resources of one server.
+const RESOURCES_MAX: usize = 10_000;
+
+/// A longer URI is not kept, in bytes.
+const URI_BYTES_MAX: usize = 4096;
+
 /// What is wanted; a thing may be wanted more than once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Wants {
+    /// Whether the server is to be told something else than before.
+    is_new: bool,
     level: Option<&'static str>,
     resources: BTreeMap<Arc<str>, usize>,
     tasks: BTreeMap<Arc<str>, usize>,
@@ -37,6 +45,7 @@ pub struct Refused {
 impl Wants {
     /// Wants log messages from this level up.
     pub fn level(&mut self, level: &'static str) {
+        self.is_new |= self.level != Some(level);
         self.level = Some(level);
     }
 
@@ -54,12 +63,12 @@ impl Wants {
 
     /// Wants to hear of a resource.
     pub fn resource(&mut self, uri: &Arc<str>) {
-        *self.resources.entry(Arc::clone(uri)).or_default() += 1;
+        self.is_new |= once_more(&mut self.resources, uri);
     }
 
     /// Wants to hear of a resource once less.
     pub fn no_resource(&mut self, uri: &str) {
-        once_less(&mut self.resources, uri);
+        self.is_new |= once_less(&mut self.resources, uri);
     }
 
     /// Whether a resource is wanted.
@@ -68,14 +77,20 @@ impl Wants {
         self.resources.contains_key(uri)
     }
 
+    /// Whether one more resource can be kept for a client that subscribes to each by a request.
+    #[must_use]
+    pub fn has_room_for(&self, uri: &str) -> bool {
+        self.resources.len() < RESOURCES_MAX && uri.len() <= URI_BYTES_MAX
+    }
+
     /// Wants to hear of a task.
     pub fn task(&mut self, id: &Arc<str>) {
-        *self.tasks.entry(Arc::clone(id)).or_default() += 1;
+        self.is_new |= once_more(&mut self.tasks, id);
     }
 
     /// Wants to hear of a task once less.
     pub fn no_task(&mut self, id: &str) {
-        once_less(&mut self.tasks, id);
+        self.is_new |= once_less(&mut self.tasks, id);
     }
 
     fn once(&self) -> Wanted {
@@ -87,13 +102,22 @@ impl Wants {
     }
 }
 
-fn once_less(wants: &mut BTreeMap<Arc<str>, usize>, key: &str) {
-    if let Some(count) = wants.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            wants.remove(key);
-        }
+/// Counts a thing once more; whether it was not there.
+fn once_more(wants: &mut BTreeMap<Arc<str>, usize>, key: &Arc<str>) -> bool {
+    let count = wants.entry(Arc::clone(key)).or_default();
+    *count += 1;
+    *count == 1
+}
+
+/// Counts a thing once less; whether it is gone.
+fn once_less(wants: &mut BTreeMap<Arc<str>, usize>, key: &str) -> bool {
+    let Some(count) = wants.get_mut(key) else { return false };
+    *count -= 1;
+    let is_gone = *count == 0;
+    if is_gone {
+        wants.remove(key);
     }
+    is_gone
 }
 
 /// The wants of a client towards one server, and what of it the server was told.
@@ -135,23 +159,33 @@ impl Interest {
     /// Changes what is wanted; the server is told soon. [`Interest::settled`] waits for it.
     pub fn want(&self, change: impl FnOnce(&mut Wants)) -> u64 {
         let mut state = self.lock();
-        let before = state.wants.once();
+        state.wants.is_new = false;
         change(&mut state.wants);
-        if state.wants.once() != before {
+        if state.wants.is_new {
             state.version += 1;
             self.changed.notify_one();
         }
         state.version
     }
 
-    /// Changes what is wanted when the server knows of it: the client told it itself.
-    pub fn knows(&self, change: impl FnOnce(&mut Wants)) {
+    /// The client subscribed to a resource, and the server knows it. Beyond a limit it is not kept: then a
+    /// server that is started anew is not told again.
+    pub fn subscribed(&self, uri: &str) {
         let mut state = self.lock();
-        let before = state.wants.once();
-        change(&mut state.wants);
-        let after = state.wants.once();
-        state.told.resources.retain(|uri| after.resources.contains(uri) || !before.resources.contains(uri));
-        state.told.resources.extend(after.resources.difference(&before.resources).cloned());
+        if !state.wants.has_resource(uri) && state.wants.has_room_for(uri) {
+            let uri: Arc<str> = uri.into();
+            state.wants.resource(&uri);
+            state.told.resources.insert(uri);
+        }
+    }
+
+    /// The client took a subscription back, and the server knows it.
+    pub fn unsubscribed(&self, uri: &str) {
+        let mut state = self.lock();
+        state.wants.no_resource(uri);
+        if !state.wants.has_resource(uri) {
+            state.told.resources.remove(uri);
+        }
     }
 
     /// Looks at what is wanted.
@@ -203,6 +237,8 @@ impl Interest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[tokio::test]
@@ -223,13 +259,43 @@ mod tests {
     #[test]
     fn what_the_client_told_itself_is_not_told_again() {
         let interest = Interest::default();
-        let uri: Arc<str> = "x://1".into();
-        interest.knows(|wants| wants.resource(&uri));
+        interest.subscribed("x://1");
         let step = interest.step();
         assert_eq!(step.told, step.wanted);
         interest.nothing_told();
         assert_ne!(interest.step().told, interest.step().wanted);
-        interest.knows(|wants| wants.no_resource(&uri));
+        interest.unsubscribed("x://1");
         assert!(interest.step().wanted.resources.is_empty());
+    }
+
+    #[test]
+    fn a_change_costs_the_same_however_much_is_wanted() {
+        let interest = Interest::default();
+        let uris: Vec<Arc<str>> = (0..20_000).map(|n| format!("x://{n}").into()).collect();
+        interest.want(|wants| uris.iter().for_each(|uri| wants.resource(uri)));
+        let before = Instant::now();
+        for uri in &uris {
+            interest.want(|wants| wants.resource(uri));
+            interest.want(|wants| wants.no_resource(uri));
+        }
+        // With a copy of all for each change it is minutes.
+        assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+        assert_eq!(interest.step().version, 1, "nothing is new");
+    }
+
+    #[test]
+    fn only_so_many_subscriptions_of_a_client_are_kept() {
+        let interest = Interest::default();
+        interest.subscribed(&"x".repeat(URI_BYTES_MAX + 1));
+        let kept = || interest.step().wanted.resources.len();
+        assert_eq!(kept(), 0);
+        for n in 0..=RESOURCES_MAX {
+            interest.subscribed(&n.to_string());
+        }
+        assert_eq!(kept(), RESOURCES_MAX);
+        interest.unsubscribed("0");
+        interest.subscribed("new");
+        assert_eq!(kept(), RESOURCES_MAX);
+        assert!(interest.step().told.resources.contains("new"));
     }
 }

@@ -258,11 +258,11 @@ impl Client {
     fn arrived(&self, routed: &Routed, answer: &Answer, telling: &Telling<'_>) {
         if let (Thing::Resource(uri), Verdict::Ok) = (telling.thing, answer.verdict) {
             // A server that is started anew is told again.
-            routed.link().interest.knows(|wants| match (telling.method, wants.has_resource(uri)) {
-                ("resources/subscribe", false) => wants.resource(&uri.as_str().into()),
-                ("resources/unsubscribe", true) => wants.no_resource(uri),
+            match telling.method {
+                "resources/subscribe" => routed.link().interest.subscribed(uri),
+                "resources/unsubscribe" => routed.link().interest.unsubscribed(uri),
                 _ => {}
-            });
+            }
         }
         if let Some(server) = &routed.server {
             if let (Thing::Resource(uri), "resources/read", Verdict::Ok) =

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::session::grants::Grant;
 use crate::session::listen::Listen;
-use crate::session::subscribe::Grant;
 
 /// The open `subscriptions/listen` of one client, each with what servers were asked to tell for it.
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@ use crate::downstream::interest::Wants;
 use crate::era::Era;
 use crate::guard;
 use crate::session::call;
+use crate::session::grants::Grant;
 use crate::session::listen::Listen;
 use crate::session::outlet::{LEVELS, severity};
 use crate::session::reply::{self, Rpc, code};
@@ -29,65 +30,6 @@ const LISTEN_ID_BYTES_MAX: usize = 4096;
 
 /// Servers have this long to confirm what the client wants, before it is told that they were asked.
 const CONFIRM: Duration = Duration::from_secs(5);
-
-/// One thing that a server was asked to tell.
-#[derive(Debug)]
-pub struct Grant {
-    link: Arc<Link>,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Resource(Arc<str>),
-    Task(Arc<str>),
-}
-
-impl What {
-    fn resource(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Resource(uri) => Some(uri),
-            Self::Task(_) => None,
-        }
-    }
-
-    fn task(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Task(id) => Some(id),
-            Self::Resource(_) => None,
-        }
-    }
-}
-
-impl Grant {
-    fn want(&self, wants: &mut Wants) {
-        match &self.what {
-            What::Resource(uri) => wants.resource(uri),
-            What::Task(id) => wants.task(id),
-        }
-    }
-
-    /// Whether its server does not grant it.
-    fn is_refused(&self) -> bool {
-        self.link.interest.look_at_refused(|refused| match &self.what {
-            What::Resource(uri) => refused.resources.contains(uri),
-            What::Task(id) => refused.tasks.contains(id),
-        })
-    }
-
-    fn want_not(&self, wants: &mut Wants) {
-        match &self.what {
-            What::Resource(uri) => wants.no_resource(uri),
-            What::Task(id) => wants.no_task(id),
-        }
-    }
-}
-
-impl Drop for Grant {
-    fn drop(&mut self) {
-        self.link.interest.want(|wants| self.want_not(wants));
-    }
-}
 
 impl Client {
     /// `logging/setLevel` of an older client: it holds for every server, also for those that start later.
@@ -172,6 +114,11 @@ impl Client {
         let places = self.find(method, thing).await.ok()?;
         let link = Arc::clone(places.first()?.link());
         link.ready().await.ok().filter(|connection| connection.era() == Era::Modern)?;
+        let has_room = |wants: &Wants| wants.has_resource(&uri) || wants.has_room_for(&uri);
+        if method == "resources/subscribe" && !link.interest.look(has_room) {
+            let message = format!("the server {} has too many subscriptions, or this is too long", link.name);
+            return Some(Err(Rpc::new(code::INVALID_PARAMS, "too_many", message)));
+        }
         let version = link.interest.want(|wants| match (method, wants.has_resource(&uri)) {
             ("resources/subscribe", false) => wants.resource(&uri),
             ("resources/unsubscribe", true) => wants.no_resource(&uri),
@@ -207,16 +154,8 @@ impl Client {
         let (client, permit) = (Arc::clone(self), permit.take());
         self.aside(id, async move {
             let granted = client.grant(&listen).await;
-            let id = listen.id.clone();
-            let names = |pick: fn(&What) -> Option<&Arc<str>>| -> Vec<Box<str>> {
-                granted.iter().filter_map(|grant| pick(&grant.what)).map(|name| (&**name).into()).collect()
-            };
-            let listen = Listen {
-                subscriptions: listen.subscriptions.as_ref().map(|_| names(What::resource)),
-                tasks: listen.tasks.as_ref().map(|_| names(What::task)),
-                ..listen
-            };
-            if let Err(rpc) = client.acknowledge(listen, granted, permit) {
+            let (id, listen) = (listen.id.clone(), granted.of(listen));
+            if let Err(rpc) = client.acknowledge(listen, granted.grants, permit) {
                 client.outlet.answer(rpc.frame(&id), None);
             }
         });
@@ -235,31 +174,6 @@ impl Client {
                 let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
                 Rpc::new(code::INVALID_REQUEST, "too_many", message)
             })
-    }
-
-    /// Has servers tell what a subscription names; those that cannot are left out.
-    async fn grant(&self, listen: &Listen) -> Vec<Grant> {
-        let resources = listen.subscriptions.iter().flatten();
-        let resources =
-            resources.map(|uri| (Thing::Resource(uri.to_string()), What::Resource((&**uri).into())));
-        let tasks = listen.tasks.iter().flatten();
-        let tasks = tasks.map(|id| (Thing::Task(id.to_string()), What::Task((&**id).into())));
-        let wanted = resources.chain(tasks).map(|(thing, what)| async move {
-            let places = self.find("subscriptions/listen", &thing).await.ok()?;
-            let link = Arc::clone(places.first()?.link());
-            let connection = link.ready().await.ok()?;
-            let can = connection.era() == Era::Modern
-                || connection.greeting().is_some_and(|greeting| greeting.has_flag("resources", "subscribe"));
-            can.then_some(())?;
-            let grant = Grant { link, what };
-            let version = grant.link.interest.want(|wants| grant.want(wants));
-            Some((grant, version))
-        });
-        let granted: Vec<(Grant, u64)> = join_all(wanted).await.into_iter().flatten().collect();
-        let told: Vec<(Arc<Link>, u64)> =
-            granted.iter().map(|(grant, version)| (Arc::clone(&grant.link), *version)).collect();
-        settled(&told).await;
-        granted.into_iter().map(|(grant, _)| grant).filter(|grant| !grant.is_refused()).collect()
     }
 
     /// Ends a subscription that the client took back.

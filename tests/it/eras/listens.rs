@@ -151,6 +151,47 @@ fn a_subscription_that_is_taken_back_while_it_is_set_up_is_never_acknowledged() 
 }
 
 #[test]
+fn a_server_that_is_late_is_left_out_and_holds_back_nothing() {
+    let hello = r#"{"protocolVersion":"2025-11-25","capabilities":{"resources":{"subscribe":true}}}"#;
+    let hello = format!("on initialize: once $ROOM/once reply {hello}; hang");
+    let room = both()
+        .server("starts", &["resource s://1", &hello, "record $ROOM/starts"])
+        .server("mute", &["resource u://1", "on resources/subscribe: hang", "record $ROOM/mute"]);
+    let mut first = start(&room);
+    assert!(first.modern("resources/list", json!({})).to_string().contains("s://1"));
+    first.end();
+    let mut bridge = room.start();
+    let (_, granted) = bridge.listen(&json!({
+        "toolsListChanged": true,
+        "resourceSubscriptions": ["u://1", "s://1", "m://1", "l://1"],
+    }));
+    let expected = json!({ "toolsListChanged": true, "resourceSubscriptions": ["m://1", "l://1"] });
+    assert_eq!(granted, expected);
+    let left = room.wait_for_recorded("mute", "resources/unsubscribe");
+    assert_eq!(left["params"]["uri"], "u://1", "nobody wants to hear of it any more");
+}
+
+#[test]
+fn a_task_is_granted_by_servers_with_tasks_and_a_resource_by_those_that_tell_of_it() {
+    let tasks = r#"capabilities {"tools":{},"tasks":{"requests":{"tools":{"call":{}}}}}"#;
+    let status =
+        r#"notify {"method":"notifications/tasks/status","params":{"taskId":"t-1","status":"working"}}"#;
+    let script = ["record $ROOM/t", tasks, "resource t://1", &format!("on tools/call: {status}")];
+    let room = Room::new().server("t", &script);
+    let mut bridge = start(&room);
+    let wants = json!({ "taskIds": ["t-1"], "resourceSubscriptions": ["t://1"] });
+    let (listen, granted) = bridge.listen(&wants);
+    assert_eq!(granted, json!({ "taskIds": ["t-1"], "resourceSubscriptions": [] }));
+    bridge.modern_request("tools/call", json!({ "name": "t__echo" }));
+    assert_eq!(bridge.told("notifications/tasks/status")["params"]["_meta"][SUBSCRIPTION_KEY], listen);
+    let room = Room::new().server("r", &["resource r://1"]).server("m", &["era modern", "resource m://1"]);
+    let mut bridge = start(&room);
+    let wants = json!({ "taskIds": ["t-1"], "resourceSubscriptions": ["r://1", "m://1"] });
+    let (_, granted) = bridge.listen(&wants);
+    assert_eq!(granted, json!({ "taskIds": [], "resourceSubscriptions": ["r://1", "m://1"] }));
+}
+
+#[test]
 fn subscriptions_have_limits() {
     let room = both();
     let mut bridge = start(&room);

@@ -1,6 +1,6 @@
 //! The one subscription that a modern server has of the bridge: opened, replaced, and opened again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,7 +176,8 @@ fn is_unknown(answer: &Answer) -> bool {
 fn refused(wanted: &Wanted, granted: Option<Granted>) -> Refused {
     let Some(Granted { resource_subscriptions, task_ids }) = granted else { return Refused::default() };
     let without = |wanted: &BTreeSet<Arc<str>>, granted: &[String]| {
-        wanted.iter().filter(|name| !granted.iter().any(|other| **other == ***name)).cloned().collect()
+        let granted: HashSet<&str> = granted.iter().map(String::as_str).collect();
+        wanted.iter().filter(|name| !granted.contains(&***name)).cloned().collect()
     };
     Refused {
         resources: without(&wanted.resources, &resource_subscriptions),
