@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use peek::{
-    Meta, Params, ResultPeek, cancelled_id, legacy_meta, members, object, progress_token, task_of, without,
+    Meta, Params, ResultPeek, cancelled_id, legacy_meta, members, object, progress_token, result_of, task_of,
+    without,
 };
 pub use salvage::{id_in_head, id_in_tail, is_answer_in_head};
 

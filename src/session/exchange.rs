@@ -20,7 +20,7 @@ use crate::era::Era;
 use crate::router::{Call, Fault, Routed};
 use crate::session::Client;
 use crate::session::pending::Asking;
-use crate::wire::{members, object};
+use crate::wire::{members, object, result_of};
 
 /// A server that asks more often than this in the course of one request does not come to an end.
 const ROUNDS_MAX: u32 = 100;
@@ -254,13 +254,7 @@ struct InputRequest<'a> {
 
 impl<'a> Wanted<'a> {
     fn parse(line: &'a [u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Response<'a> {
-            #[serde(borrow)]
-            result: &'a RawValue,
-        }
-        let response: Response<'a> = serde_json::from_slice(line).ok()?;
-        object(response.result)
+        object(result_of(line)?)
     }
 }
 

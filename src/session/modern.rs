@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -13,7 +12,7 @@ use crate::session::introduction::Introduction;
 use crate::session::legacy::{Implementation, server_info};
 use crate::session::reply::{Rpc, code};
 use crate::store::rows::ClientInfo;
-use crate::wire::{Meta, Params, Span, object, span_of};
+use crate::wire::{Meta, Params, Span, object, result_of, span_of};
 
 /// How long a list may be kept by the client, in milliseconds: not at all, `list_changed` tells.
 const TTL_MS: u64 = 0;
@@ -92,13 +91,8 @@ pub fn list_members() -> String {
 /// that can be kept, and for the server's name in each.
 #[must_use]
 pub fn result_members(line: &[u8], cacheable: bool, server_info: Option<&str>) -> Vec<(Span, String)> {
-    #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow)]
-        result: &'a RawValue,
-    }
-    let Ok(response) = serde_json::from_slice::<Response<'_>>(line) else { return Vec::new() };
-    let Some(peek) = Params::parse(response.result) else { return Vec::new() };
+    let Some(result) = result_of(line) else { return Vec::new() };
+    let Some(peek) = Params::parse(result) else { return Vec::new() };
     let info = server_info.map(|info| format!(r#""io.modelcontextprotocol/serverInfo":{info}"#));
     let mut members = String::from(r#""resultType":"complete""#);
     if cacheable {
@@ -116,7 +110,7 @@ pub fn result_members(line: &[u8], cacheable: bool, server_info: Option<&str>) -
         (Some(info), Some(meta)) => inserted.extend(inside(line, meta, info)),
         (None, _) => {}
     }
-    inserted.extend(inside(line, response.result, members));
+    inserted.extend(inside(line, result, members));
     inserted
 }
 

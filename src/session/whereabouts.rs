@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::names::ServerName;
-use crate::wire::object;
+use crate::wire::{object, result_of};
 
 /// So many things of each kind are remembered; the oldest go first.
 const REMEMBERED_MAX: usize = 10_000;
@@ -94,11 +94,6 @@ impl Memory {
 /// messages of a prompt's.
 fn pointed_to(line: &[u8]) -> Option<Vec<String>> {
     #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow)]
-        result: &'a RawValue,
-    }
-    #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow, default)]
         content: Option<&'a RawValue>,
@@ -110,8 +105,7 @@ fn pointed_to(line: &[u8]) -> Option<Vec<String>> {
         #[serde(borrow)]
         content: &'a RawValue,
     }
-    let response: Response<'_> = serde_json::from_slice(line).ok()?;
-    let body: Body<'_> = object(response.result)?;
+    let body: Body<'_> = object(result_of(line)?)?;
     let mut blocks: Vec<&RawValue> = items(body.content);
     for message in items(body.messages) {
         if let Some(message) = object::<Message<'_>>(message) {

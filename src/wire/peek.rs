@@ -151,6 +151,17 @@ pub fn progress_token(params: Option<&RawValue>) -> Option<&str> {
     object::<Progress<'_>>(params?).map(|progress| progress.token.get())
 }
 
+/// The result of a response, in its own bytes.
+#[must_use]
+pub fn result_of(line: &[u8]) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow)]
+        result: &'a RawValue,
+    }
+    serde_json::from_slice::<Response<'_>>(line).ok().map(|response| response.result)
+}
+
 /// The id that a `notifications/cancelled` names, in JSON.
 #[must_use]
 pub fn cancelled_id(params: Option<&RawValue>) -> Option<&str> {
