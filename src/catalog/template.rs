@@ -38,26 +38,36 @@ impl Template {
 
     /// Whether the URI has the template's literal parts in their order, and fitting text between them.
     pub fn matches(&self, uri: &str) -> bool {
+        self.walk(uri).0
+    }
+
+    /// Whether it matches, and how many places and bytes were looked at for it: for each part, few times as
+    /// many as the URI has bytes.
+    fn walk(&self, uri: &str) -> (bool, usize) {
         let expressions = self.0.iter().filter(|part| !matches!(part, Part::Literal(_))).count();
         if uri.len() > URI_BYTES_MAX || expressions > EXPRESSIONS_MAX {
-            return false;
+            return (false, 0);
         }
         let uri = uri.as_bytes();
+        let mut steps = 0;
         // The places up to which the parts so far can reach.
         let mut reached = vec![0];
         for part in &self.0 {
-            reached = part.reach(uri, &reached);
+            steps += reached.len();
+            reached = part.reach(uri, &reached, &mut steps);
+            steps += reached.len();
             if reached.is_empty() {
-                return false;
+                return (false, steps);
             }
         }
-        reached.last() == Some(&uri.len())
+        (reached.last() == Some(&uri.len()), steps)
     }
 }
 
 impl Part {
     /// Where the part can end when it begins at one of these places; both are sorted, without doubles.
-    fn reach(&self, uri: &[u8], from: &[usize]) -> Vec<usize> {
+    /// What is looked at beside them is added to the steps.
+    fn reach(&self, uri: &[u8], from: &[usize], steps: &mut usize) -> Vec<usize> {
         let rest = |&at: &usize| uri.get(at..).unwrap_or_default();
         match self {
             Self::Literal(text) => {
@@ -68,9 +78,12 @@ impl Part {
             Self::Segment => {
                 let mut reached: Vec<usize> = Vec::new();
                 for at in from {
-                    let end = at + rest(at).iter().take_while(|byte| **byte != b'/').count();
-                    let next = reached.last().map_or(*at, |last| (last + 1).max(*at));
-                    reached.extend(next..=end);
+                    // All that begin before the same slash end before it: it is looked for once.
+                    if reached.last().is_none_or(|end| end < at) {
+                        let bytes = rest(at).iter().take_while(|byte| **byte != b'/').count();
+                        *steps += bytes;
+                        reached.extend(*at..=at + bytes);
+                    }
                 }
                 reached
             }
@@ -119,6 +132,29 @@ mod tests {
         check(&"{+a}".repeat(100_000), "x", false);
         check("{+a}", &"x".repeat(100_000), false);
         check(&"{+a}x".repeat(EXPRESSIONS_MAX), &"x".repeat(URI_BYTES_MAX), true);
+    }
+
+    #[test]
+    fn the_steps_of_a_match_grow_with_the_uri_and_not_with_its_square() {
+        let plain = "x".repeat(URI_BYTES_MAX);
+        let slashes = "x/".repeat(URI_BYTES_MAX / 2);
+        let runs = format!("{}/", "x".repeat(255)).repeat(URI_BYTES_MAX / 256);
+        for number in 0..20 {
+            for (expression, uri) in ["{x}", "{+x}", "{x}x", "{x}/{+x}"]
+                .into_iter()
+                .flat_map(|expression| [&plain, &slashes, &runs].map(|uri| (expression, uri)))
+            {
+                // The last sixteen of them want an end that the URI does not have.
+                let end = if number < 4 { String::new() } else { format!("!{number}") };
+                let template = Template::parse(&format!("{}{end}", expression.repeat(EXPRESSIONS_MAX / 2)));
+                let (matches, steps) = template.walk(uri);
+                assert!(!matches || number < 4, "{expression}");
+                let most = 3 * (template.0.len() + 1) * (URI_BYTES_MAX + 1);
+                assert!(steps <= most, "{expression}: {steps} > {most}");
+            }
+        }
+        let all = Template::parse(&"{x}".repeat(EXPRESSIONS_MAX));
+        assert_eq!((all.walk(&plain).0, all.walk(&slashes).0), (true, false));
     }
 
     /// The same said without thrift.
