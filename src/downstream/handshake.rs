@@ -4,6 +4,7 @@
 //! not know of the capabilities, in both directions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,8 +29,9 @@ pub enum NotGreeted {
 }
 
 /// Opens a session: `initialize` and `notifications/initialized`. A server that knows no `initialize`
-/// speaks the modern revision; it is asked on the same pipe, since it keeps no session. Waits as long as
-/// the server does; the caller holds the deadline. `legacy_only` says that it is known to speak no other.
+/// speaks the modern revision; it is asked on the same pipe, since it keeps no session, and has the patience
+/// to say so. Else waits as long as the server does; the caller holds the deadline. `legacy_only` says that
+/// it is known to speak no other.
 ///
 /// # Errors
 /// What was wrong with the server's answer.
@@ -37,6 +39,7 @@ pub async fn greet(
     connection: &Arc<Connection>,
     face: &Face,
     legacy_only: bool,
+    patience: Duration,
 ) -> Result<Greeting, NotGreeted> {
     let greeting = match ask(connection, "initialize", &face.initialize()).await {
         Ok(answer) => {
@@ -45,7 +48,8 @@ pub async fn greet(
         }
         // What it has against `initialize` is the better word when it knows no `server/discover` either.
         Err(NotGreeted::Refused(code)) => {
-            return discover(connection, face).await.map_err(|_| NotGreeted::Refused(code));
+            let discovered = tokio::time::timeout(patience, discover(connection, face)).await;
+            return discovered.ok().and_then(Result::ok).ok_or(NotGreeted::Refused(code));
         }
         Err(other) => return Err(other),
     };

@@ -56,6 +56,15 @@ fn a_call_to_a_server_that_cannot_start_says_why() {
     assert_eq!(bridge.rows(outcomes), [["unavailable"]]);
 }
 
+#[test]
+fn a_server_that_refuses_initialize_and_ignores_everything_else_is_told_by_its_refusal() {
+    let script = ["on initialize: error -32000 no licence", "on server/discover: hang"];
+    let room = Room::new().server_with("s", &script, "start_timeout_s = 4");
+    let mut bridge = room.start();
+    bridge.initialize();
+    check(&mut bridge, "s", "protocol_garbage", "code -32000");
+}
+
 #[track_caller]
 fn check(bridge: &mut Bridge, server: &str, cause: &str, words: &str) -> Value {
     let answer = bridge.call(&format!("{server}__echo"), json!({}));

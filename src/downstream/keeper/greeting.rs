@@ -13,6 +13,9 @@ use crate::outcome::Cause;
 /// A server of which nobody knows whether it speaks the modern revision has this long to say so.
 const PROBE: Duration = Duration::from_secs(10);
 
+/// A server that refused `initialize` has this long to say that it speaks the modern revision.
+const SECOND_ASK: Duration = Duration::from_secs(5);
+
 /// How a server is greeted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Greet {
@@ -67,7 +70,10 @@ impl Keeper {
         let asked = Asked { server: &self.server, around: &self.around, connection };
         let greeted = async {
             let greeting = match greet {
-                Greet::Initialize { legacy_only } => handshake::greet(connection, face, legacy_only).await,
+                Greet::Initialize { legacy_only } => {
+                    let patience = SECOND_ASK.min(self.server.start_timeout / 4);
+                    handshake::greet(connection, face, legacy_only, patience).await
+                }
                 Greet::Discover { patience } => {
                     let patience = patience.min(self.server.start_timeout / 2);
                     let asked = tokio::time::timeout(patience, handshake::discover(connection, face)).await;
