@@ -135,10 +135,11 @@ impl Keeper {
 
     /// Waits until a start is allowed and somebody wants it.
     async fn rest(&mut self) {
-        // Who has subscribed to something of it waits without a word.
-        let mut wanted = self.around.interest.look(Wants::is_waiting);
+        let mut woken = false;
         loop {
             let wait = self.policy.wait(self.born.elapsed());
+            // Who has subscribed to something of it waits without a word, and may do so no more by now.
+            let wanted = woken || self.around.interest.look(Wants::is_waiting);
             if wanted && wait.is_zero() {
                 return;
             }
@@ -147,7 +148,7 @@ impl Keeper {
                 order = self.orders.recv() => match order {
                     // While parked, a request is refused at once and waits for nothing. The first one
                     // after the parking may come long after `wait` was computed.
-                    Some(Order::Wake) => wanted = !parked || self.policy.wait(self.born.elapsed()).is_zero(),
+                    Some(Order::Wake) => woken |= !parked || self.policy.wait(self.born.elapsed()).is_zero(),
                     // Nobody starts a server for that; who waits hears that it is dropped.
                     Some(Order::Relist { .. }) => {}
                     None => std::future::pending().await,

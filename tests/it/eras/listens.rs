@@ -285,3 +285,33 @@ fn a_resource_that_its_server_refuses_is_left_out_and_the_others_stay() {
     let (_, granted) = bridge.listen(&json!({ "resourceSubscriptions": ["l://2", "l://1"] }));
     assert_eq!(granted, json!({ "resourceSubscriptions": ["l://1"] }));
 }
+
+/// A server that is parked for a second since it died, and a subscription to a resource of it.
+fn parked_while_listened_to() -> (Room, Bridge, u64) {
+    let script = ["era modern", "count $ROOM/count", "resource s://1", "on tools/call die: exit 1"];
+    let room = Room::new()
+        .setting("failure_threshold = 1\nrecovery_timeout_s = 1")
+        .server_with("s", &script, "warm = true")
+        .server("clock", &["on tools/call: sleep 2000"]);
+    let mut bridge = start(&room);
+    let (id, _) = bridge.listen(&json!({ "resourceSubscriptions": ["s://1"] }));
+    bridge.modern("tools/call", json!({ "name": "s__die" }));
+    bridge.wait_for_log("event=\"parked\"");
+    (room, bridge, id)
+}
+
+#[test]
+fn a_parked_server_that_somebody_listens_to_comes_back_though_it_is_wanted_meanwhile() {
+    let (room, mut bridge, _) = parked_while_listened_to();
+    // It is to be warm: each list wants it.
+    bridge.modern("tools/list", json!({}));
+    wait_until("it is back", || room.pids("count").len() == 2);
+}
+
+#[test]
+fn a_subscription_that_is_taken_back_meanwhile_starts_no_server() {
+    let (room, mut bridge, id) = parked_while_listened_to();
+    bridge.cancel(id);
+    bridge.modern("tools/call", json!({ "name": "clock__echo" }));
+    assert_eq!(room.pids("count").len(), 1);
+}
