@@ -125,6 +125,7 @@ mod tests {
 
     use super::*;
     use crate::downstream::connection::Outgoing;
+    use crate::downstream::connection::outflow::HandOut;
     use crate::downstream::question::Question;
     use crate::downstream::relay::{Hears, Notification, Relay};
     use crate::outcome::Cause;
@@ -219,5 +220,15 @@ mod tests {
         assert!(futures_util::FutureExt::now_or_never(connection.hung(2)).is_none());
         connection.missed_deadline();
         connection.hung(2).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_counts_as_written_once_it_was_taken_out_to_its_server() {
+        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        assert!(connection.has_written_all());
+        let _asked = connection.ask_own("server/discover", "{}").unwrap();
+        assert!(!connection.has_written_all(), "a server that ended by now was asked nothing");
+        assert!(HandOut::of(&connection).next().await.is_some());
+        assert!(connection.has_written_all());
     }
 }
