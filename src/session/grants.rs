@@ -96,6 +96,12 @@ impl Share {
 }
 
 impl Grant {
+    /// Whether it is about resources of this server.
+    #[must_use]
+    pub fn has_resources_of(&self, server: &str) -> bool {
+        self.link.name.as_str() == server && !self.share.resources.is_empty()
+    }
+
     /// Has a server tell of its share; `None` when it tells of nothing of it.
     async fn ask(link: Arc<Link>, share: Share) -> Option<Self> {
         let share = share.with(&*link.ready().await.ok()?);

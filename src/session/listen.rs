@@ -116,6 +116,12 @@ impl Listen {
         self.subscriptions.iter().flatten().any(|named| **named == *uri)
     }
 
+    /// Whether it wants to hear of a resource that this one is a part of.
+    #[must_use]
+    pub fn names_whole_of(&self, uri: &str) -> bool {
+        self.subscriptions.iter().flatten().any(|named| is_part(uri, named))
+    }
+
     /// Whether it wants to hear of a task.
     #[must_use]
     pub fn names_task(&self, id: &str) -> bool {
@@ -140,6 +146,14 @@ impl Listen {
         let params = format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{id}}}{comma}{members}}}"#);
         Frame::own(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into_bytes())
     }
+}
+
+/// Whether a URI goes on where another one ends, with a new part of the path, a query or a fragment.
+fn is_part(uri: &str, whole: &str) -> bool {
+    let bounds = ['/', '?', '#'];
+    let is_scheme = whole.ends_with(':');
+    uri.strip_prefix(whole)
+        .is_some_and(|rest| is_scheme || whole.ends_with(bounds) || rest.starts_with(bounds))
 }
 
 #[cfg(test)]
@@ -198,5 +212,23 @@ mod tests {
                 assert_eq!(read(&json!({ name: asked })).unwrap_err().code, -32602);
             }
         }
+    }
+
+    #[track_caller]
+    fn check_part(uri: &str, whole: &str, expected: bool) {
+        assert_eq!(is_part(uri, whole), expected);
+    }
+
+    #[test]
+    fn a_resource_has_parts_where_its_uri_has_a_bound() {
+        for uri in ["f:///a/b", "f:///a?b", "f:///a#b"] {
+            check_part(uri, "f:///a", true);
+            check_part(uri, "f:", true);
+            check_part(uri, "f://", true);
+        }
+        check_part("f:///a/b", "f:///a/", true);
+        check_part("f:///ab", "f:///a", false);
+        check_part("f:///a", "f:///a/b", false);
+        check_part("g:///a", "f:", false);
     }
 }

@@ -46,6 +46,29 @@ impl Listens {
         self.lock().iter().map(|(listen, _)| Arc::clone(listen)).collect()
     }
 
+    /// Those that hear of a resource of a server: those that name it; else those that name what it is a part
+    /// of; else, since only the server knows what its parts are, those that want any resource of it.
+    pub fn of_resource(&self, uri: &str, server: &str) -> Vec<Arc<Listen>> {
+        let open = self.lock();
+        let of = |hears: &dyn Fn(&Listen, &[Grant]) -> bool| -> Vec<Arc<Listen>> {
+            let hearing = open.iter().filter(|(listen, grants)| hears(listen, grants));
+            hearing.map(|(listen, _)| Arc::clone(listen)).collect()
+        };
+        let mut found = of(&|listen, _| listen.names_resource(uri));
+        if found.is_empty() {
+            found = of(&|listen, _| listen.names_whole_of(uri));
+        }
+        if found.is_empty() {
+            found = of(&|_, grants| grants.iter().any(|grant| grant.has_resources_of(server)));
+        }
+        found
+    }
+
+    /// Those that hear of a task.
+    pub fn of_task(&self, id: &str) -> Vec<Arc<Listen>> {
+        self.all().into_iter().filter(|listen| listen.names_task(id)).collect()
+    }
+
     /// Takes out all of them.
     pub fn take_all(&self) -> Vec<Arc<Listen>> {
         let all = std::mem::take(&mut *self.lock());

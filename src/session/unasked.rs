@@ -48,12 +48,12 @@ impl Unasked {
     }
 
     /// A notification of one thing that clients subscribe to: to an older client as it is, to a modern one
-    /// under each of its subscriptions that names the thing.
-    fn subscribed(&self, heard: &Notification<'_>, is_wanted: impl Fn(&Listen) -> bool) {
+    /// under each of its subscriptions that hears of the thing.
+    fn subscribed(&self, heard: &Notification<'_>, hearing: &[Arc<Listen>]) {
         if self.asks.is_direct() {
             self.pass(heard);
         }
-        for listen in self.listens.all().iter().filter(|listen| is_wanted(listen)) {
+        for listen in hearing {
             self.outlet.answer(tagged(heard, &listen.id), None);
         }
     }
@@ -85,11 +85,13 @@ impl Relay for Unasked {
             "notifications/message" => self.message(heard),
             "notifications/resources/updated" => {
                 let uri = param(heard, |params| params.uri);
-                self.subscribed(heard, |listen| uri.as_deref().is_some_and(|uri| listen.names_resource(uri)));
+                let hearing = uri.map(|uri| self.listens.of_resource(&uri, heard.server));
+                self.subscribed(heard, &hearing.unwrap_or_default());
             }
             "notifications/tasks" | "notifications/tasks/status" => {
                 let task = param(heard, |params| params.task_id);
-                self.subscribed(heard, |listen| task.as_deref().is_some_and(|task| listen.names_task(task)));
+                let hearing = task.map(|task| self.listens.of_task(&task));
+                self.subscribed(heard, &hearing.unwrap_or_default());
             }
             // The modern revision has it no more: the retry of a request tells.
             "notifications/elicitation/complete" if !self.asks.is_direct() => {}

@@ -192,6 +192,44 @@ fn a_task_is_granted_by_servers_with_tasks_and_a_resource_by_those_that_tell_of_
 }
 
 #[test]
+fn a_change_of_a_part_is_told_to_those_who_want_the_whole() {
+    let say = |uri: &str| {
+        format!(r#"notify {{"method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#)
+    };
+    let script = |name: &str| -> Vec<String> {
+        let whole = format!("{name}://1");
+        let tool = |tool: &str, uri: &str| format!("on tools/call {tool}: {}", say(uri));
+        vec![
+            format!("resource {whole}"),
+            format!("resource {name}://2"),
+            tool("exact", &whole),
+            tool("part", &format!("{whole}/a#b")),
+            tool("neighbour", &format!("{whole}1")),
+        ]
+    };
+    let mut room = Room::new();
+    for name in ["a", "b"] {
+        let script = script(name);
+        room = room.server(name, &script.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let mut bridge = start(&room);
+    let listens = [json!(["a://1"]), json!(["a://2"]), json!(["b://1"]), json!([])]
+        .map(|uris| bridge.listen(&json!({ "resourceSubscriptions": uris })).0);
+    let [one, two, other, _] = listens;
+    for (tool, expected) in [
+        ("a__exact", vec![one]),
+        ("a__part", vec![one]),
+        ("a__neighbour", vec![one, two]),
+        ("b__neighbour", vec![other]),
+    ] {
+        let said = until_called(&mut bridge, tool);
+        let told: Vec<Option<u64>> =
+            said.iter().map(|line| line["params"]["_meta"][SUBSCRIPTION_KEY].as_u64()).collect();
+        assert_eq!(told, expected.into_iter().map(Some).collect::<Vec<_>>(), "{tool}");
+    }
+}
+
+#[test]
 fn subscriptions_have_limits() {
     let room = both();
     let mut bridge = start(&room);
