@@ -2,6 +2,7 @@
 //! their tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,14 +13,17 @@ use crate::downstream::connection::{Answer, Verdict};
 use crate::era::Era;
 use crate::guard::{self, Guarded};
 use crate::names::ServerName;
-use crate::router::{Fault, Routed};
+use crate::router::{Call, Fault, Routed};
 use crate::session::exchange::{Exchange, Turn};
 use crate::session::modern::inside;
 use crate::session::reply::{self, Rpc};
 use crate::session::request::Request;
 use crate::session::teller::Teller;
 use crate::session::{Client, Permit, Rules};
-use crate::wire::{Cut, Envelope, Meta, Params, object, span_of, splice, without};
+use crate::wire::{Cut, Envelope, Frame, Meta, Params, object, span_of, splice, without};
+
+/// A server has this long for its page, or it is left out.
+const PAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a page begins: at a server, and there at its own cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +60,7 @@ impl Client {
         let params = envelope.params.and_then(Params::parse);
         let cursor = match params.and_then(|params| params.cursor) {
             None => None,
-            Some(raw) => Some(Cursor::parse(raw).ok_or_else(|| {
-                Rpc::bad_params("tasks/list takes params with a cursor that an earlier page has given")
-            })?),
+            Some(raw) => Some(Cursor::parse(raw).ok_or_else(unknown_cursor)?),
         };
         let inner = cursor.as_ref().and_then(|cursor| cursor.inner.as_deref());
         let line = with_cursor(line, envelope, inner).unwrap_or_else(|| line.clone());
@@ -71,24 +73,14 @@ impl Client {
     }
 
     async fn page_of_tasks(self: Arc<Self>, request: Request, cursor: Option<Cursor>, permit: Permit) {
-        let mut servers = self.router.listing_tasks().await;
-        // Only a server that runs has tasks, and only one of the older era lists them.
-        let lists = |server: &ServerName| {
-            let connection = self.router.to(server).and_then(|routed| routed.link().at_once());
-            connection.is_some_and(|connection| connection.era() == Era::Legacy)
-        };
-        servers.retain(lists);
+        let servers = self.router.listing_tasks().await;
         let start = match &cursor {
             None => Some(0),
             Some(cursor) => servers.iter().position(|server| server.as_str() == cursor.server),
         };
-        let rest = start.and_then(|start| servers.get(start..)).unwrap_or_default();
-        let frame = match rest {
-            [] => Some(reply::result(request.place.id(), r#"{"tasks":[]}"#)),
-            [server, rest @ ..] => match self.router.to(server) {
-                Some(routed) => self.ask_for_tasks(&request, routed, server, rest.first()).await,
-                None => None,
-            },
+        let frame = match start.and_then(|start| servers.get(start..)) {
+            Some(servers) => self.first_page_of(&request, servers, cursor.is_none()).await,
+            None => Some(unknown_cursor().frame(request.place.id())),
         };
         if let Some(frame) = frame {
             self.outlet.answer(frame, permit);
@@ -96,16 +88,54 @@ impl Client {
         drop(request);
     }
 
+    /// The first page that one of the servers gives; those that fail are left out. When all of them fail at
+    /// the beginning of the list, the first one's error is the answer.
+    async fn first_page_of(
+        &self,
+        request: &Request,
+        mut servers: &[ServerName],
+        is_beginning: bool,
+    ) -> Option<Frame> {
+        let (mut call, mut first_no) = (request.call.clone(), None);
+        while let [server, behind @ ..] = servers {
+            if let Some(routed) = self.way_to_tasks(server) {
+                let next = behind.iter().find(|server| self.way_to_tasks(server).is_some());
+                match self.ask_for_tasks(request, call, routed, server, next).await {
+                    Asked::Page(frame) => return Some(frame),
+                    Asked::No(frame) => {
+                        tracing::info!(%server, "server is left out of a list of tasks");
+                        first_no = first_no.or(frame);
+                    }
+                    Asked::CalledOff(frame) => return frame,
+                }
+            }
+            servers = behind;
+            // The cursor was that server's.
+            call = without_cursor(&request.call);
+        }
+        let last = || reply::result(request.place.id(), r#"{"tasks":[]}"#);
+        Some(first_no.filter(|_| is_beginning).unwrap_or_else(last))
+    }
+
+    /// Only a server that runs has tasks, and only one of the older era lists them.
+    fn way_to_tasks(&self, server: &ServerName) -> Option<Routed> {
+        let routed = self.router.to(server)?;
+        let connection = routed.link().at_once()?;
+        (connection.era() == Era::Legacy).then_some(routed)
+    }
+
     async fn ask_for_tasks(
         &self,
         request: &Request,
+        call: Call,
         routed: Routed,
         server: &ServerName,
         next: Option<&ServerName>,
-    ) -> Option<crate::wire::Frame> {
+    ) -> Asked {
         let asking = request.place.asking();
-        let mut exchange = Exchange::new(routed, request.call.clone(), Arc::clone(asking));
+        let mut exchange = Exchange::new(routed, call, Arc::clone(asking));
         exchange.reads = true;
+        exchange.limit = exchange.limit.map(|limit| limit.min(PAGE_WITHIN));
         let guarded = guard::run(|| exchange.turn(self), asking.called_off()).await;
         let guarded: Guarded<Result<Answer, Fault>> = match guarded {
             Guarded::Done(Turn::Answer(answer)) => {
@@ -120,6 +150,8 @@ impl Client {
             Guarded::Panicked(text) => Guarded::Panicked(text),
             Guarded::CalledOff(why) => Guarded::CalledOff(why),
         };
+        let is_page = matches!(&guarded, Guarded::Done(Ok(answer)) if answer.verdict != Verdict::RpcError);
+        let is_called_off = matches!(&guarded, Guarded::CalledOff(_));
         let teller = Teller {
             routed: &exchange.routed,
             shown: "tasks/list",
@@ -129,7 +161,38 @@ impl Client {
             cacheable: false,
             connection: None,
         };
-        teller.end(guarded).frame
+        match teller.end(guarded).frame {
+            Some(frame) if is_page => Asked::Page(frame),
+            frame if is_called_off => Asked::CalledOff(frame),
+            frame => Asked::No(frame),
+        }
+    }
+}
+
+/// What came of asking one server for a page; the answer that would be.
+enum Asked {
+    Page(Frame),
+    No(Option<Frame>),
+    CalledOff(Option<Frame>),
+}
+
+fn unknown_cursor() -> Rpc {
+    Rpc::bad_params("tasks/list takes params with a cursor that an earlier page has given")
+}
+
+/// The same request for the first page of another server.
+fn without_cursor(call: &Call) -> Call {
+    let line = Envelope::parse(&call.line).ok().and_then(|envelope| with_cursor(&call.line, &envelope, None));
+    let Some(line) = line else { return call.clone() };
+    let Ok(envelope) = Envelope::parse(&line) else { return call.clone() };
+    let span = |raw: &RawValue| span_of(&line, raw.get());
+    let meta = envelope.params.and_then(Params::parse).and_then(|params| params.meta);
+    Call {
+        id: envelope.id.and_then(span).unwrap_or_default(),
+        params: envelope.params.and_then(span),
+        meta: meta.and_then(span),
+        line: line.clone(),
+        ..call.clone()
     }
 }
 

@@ -162,6 +162,43 @@ fn the_tasks_of_all_servers_are_listed_page_by_page() {
 }
 
 #[test]
+fn servers_that_fail_are_left_out_of_the_list_of_tasks() {
+    let failing = |name: &str, rule: &str| -> Vec<String> {
+        let script = server(name).into_iter().filter(|line| !line.contains("on tasks/list"));
+        script.chain([format!("on tasks/list: {rule}")]).collect()
+    };
+    let hangs = failing("hangs", "hang");
+    let hangs: Vec<&str> = hangs.iter().map(String::as_str).collect();
+    let room = with(Room::new(), "errs", &failing("errs", "error -32603 first"));
+    let room = with(room.server_with("hangs", &hangs, "call_timeout_s = 1"), "stopped", &server("stopped"));
+    let room = with(with(room, "b", &server("b")), "last", &failing("last", "error -32603 last"));
+    let mut first = room.start();
+    first.initialize();
+    first.ask("tools/list", &json!({}));
+    first.end();
+    std::fs::write(room.path("b"), "").unwrap();
+    let mut bridge = room.start();
+    bridge.initialize();
+    for server in ["errs", "hangs", "last"] {
+        bridge.call(&format!("{server}__echo"), json!({}));
+    }
+    let answer = bridge.ask("tasks/list", &json!({}));
+    assert_eq!(answer["error"]["message"], "first", "no server has a page");
+    bridge.call("b__echo", json!({}));
+    assert_eq!(pages(&mut bridge), (2, ["b-1", "b-listed"].map(str::to_owned).to_vec()));
+    // A cursor of a server that has ended since.
+    let cursor = json!({ "cursor": r#"["stopped","\"c\""]"#, "n": 1 });
+    assert_eq!(bridge.ask("tasks/list", &cursor)["result"]["tasks"][0]["taskId"], "b-1");
+    let asked = room.recorded("b", "tasks/list").pop().unwrap();
+    assert_eq!(asked["params"], json!({ "n": 1 }), "the cursor was not its own");
+    let answer = bridge.ask("tasks/list", &json!({ "cursor": r#"["gone",null]"# }));
+    assert_eq!(
+        (&answer["error"]["code"], &answer["error"]["data"]["kind"]),
+        (&json!(-32602), &json!("bad_params"))
+    );
+}
+
+#[test]
 fn a_page_of_tasks_keeps_every_byte() {
     let room = with(Room::new(), "b", &server("b"));
     let mut bridge = room.start();
