@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::downstream::question::Question;
+use crate::session::IN_FLIGHT_BYTES_MAX;
 use crate::session::exchange::Exchange;
 use crate::session::request::Thing;
 use crate::wire::members;
 
 /// Requests that may be parked; one more ends the oldest.
 const PARKED_MAX: usize = 64;
+
+/// Their lines may have so many bytes in all, as those of requests without an answer; more ends the oldest.
+const PARKED_BYTES_MAX: usize = IN_FLIGHT_BYTES_MAX;
 
 /// A request that waits for its client.
 pub struct Parked {
@@ -36,6 +40,11 @@ impl Parked {
         let questions = questions.into_iter().enumerate();
         let questions = questions.map(|(index, question)| (format!("q{}", index + 1), question)).collect();
         Self { exchange, method: method.into(), thing: thing.clone(), questions }
+    }
+
+    /// What is kept for it: its line, for a server that has to be asked again.
+    fn bytes(&self) -> usize {
+        self.exchange.call.line.len()
     }
 
     /// Whether a request that comes back with its state can be the same one.
@@ -82,6 +91,8 @@ struct Table {
     parked: HashMap<String, (Parked, Timer)>,
     /// The states in the order in which they were given.
     order: VecDeque<String>,
+    /// Of their lines.
+    bytes: usize,
 }
 
 /// The task that ends a parked request; it goes with it.
@@ -115,11 +126,10 @@ impl Parking {
                 }
             }))
         };
-        let oldest = {
+        let oldest: Vec<(Parked, Timer)> = {
             let mut table = lock(&self.table);
-            let is_full = table.parked.len() >= PARKED_MAX;
-            let oldest = is_full.then(|| table.order.front().cloned()).flatten();
-            let oldest = oldest.and_then(|oldest| table.take(&oldest));
+            let oldest = table.make_room(parked.bytes());
+            table.bytes += parked.bytes();
             table.parked.insert(state.clone(), (parked, timer));
             table.order.push_back(state.clone());
             oldest
@@ -154,7 +164,19 @@ impl Table {
     fn take(&mut self, state: &str) -> Option<(Parked, Timer)> {
         let taken = self.parked.remove(state)?;
         self.order.retain(|other| other != state);
+        self.bytes -= taken.0.bytes();
         Some(taken)
+    }
+
+    /// Takes out the oldest, until one more of this size has room.
+    fn make_room(&mut self, bytes: usize) -> Vec<(Parked, Timer)> {
+        let mut gone = Vec::new();
+        while self.parked.len() >= PARKED_MAX || self.bytes + bytes > PARKED_BYTES_MAX {
+            let oldest = self.order.front().cloned();
+            let Some(taken) = oldest.and_then(|oldest| self.take(&oldest)) else { break };
+            gone.push(taken);
+        }
+        gone
     }
 }
 

@@ -99,6 +99,26 @@ fn one_parked_call_too_many_ends_the_oldest() {
 }
 
 #[test]
+fn parked_calls_that_are_too_large_together_end_the_oldest() {
+    let room = Room::new().server("s", &ASKS);
+    let mut bridge = start_able(&room);
+    let large = "x".repeat(15 * 1024 * 1024);
+    let states: Vec<String> = (0..5)
+        .map(|_| {
+            let params = json!({ "name": "s__echo", "arguments": { "large": &large } });
+            questions(&bridge.modern("tools/call", params)).1
+        })
+        .collect();
+    check_expired(&bridge.modern("tools/call", retry(&states[0])));
+    for state in &states[1..] {
+        assert_eq!(bridge.modern("tools/call", retry(state))["result"]["resultType"], "complete");
+    }
+    // What has gone leaves its room.
+    let state = ask(&mut bridge);
+    assert_eq!(bridge.modern("tools/call", retry(&state))["result"]["resultType"], "complete");
+}
+
+#[test]
 fn a_server_that_dies_while_its_client_is_asked_leaves_the_outcome_unknown() {
     let room = Room::new().server("s", &[&ASKS[..], &["on tools/call die: exit 3"]].concat());
     let mut bridge = start_able(&room);
