@@ -42,15 +42,21 @@ fn a_level_reaches_the_servers_that_log_now_and_later() {
 
 #[test]
 fn a_level_that_is_taken_back_before_it_is_told_has_no_answer() {
-    let room = Room::new().server("s", &["record $ROOM/record", "on logging/setLevel: hang"]);
+    let script = ["tool echo", "on logging/setLevel: once $ROOM/once hang", "on tools/call die: exit 1"];
+    let room = Room::new().server("s", &[&["record $ROOM/record"], &script[..]].concat());
     let mut bridge = room.start();
     bridge.initialize();
     bridge.call("s__echo", json!({}));
     let set = bridge.request("logging/setLevel", &json!({ "level": "error" }));
     room.wait_for_recorded("record", "logging/setLevel");
     bridge.cancel(set);
-    assert!(bridge.said_so_far().is_empty());
-    assert!(bridge.end().success());
+    // The next process is told at once, and says yes.
+    bridge.call("s__die", json!({}));
+    crate::support::wait_until("it is there again", || {
+        bridge.call("s__echo", json!({}))["result"]["isError"] != true
+    });
+    assert_eq!(room.recorded("record", "logging/setLevel").len(), 2);
+    assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
 }
 
 #[track_caller]
