@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears, Relay};
 use crate::era::Era;
 use crate::queue::{ByteQueue, Weighs};
-use crate::wire::{Cut, Frame, Span, splice};
+use crate::wire::{Cut, Envelope, Frame, Span, object, splice};
 
 pub use crate::downstream::connection::hear::{Granted, Heard, Listening, SUBSCRIPTION_ID};
 
@@ -64,6 +65,20 @@ pub struct Answer {
     pub is_input_required: bool,
     /// The id of the task that it gives in place of a result.
     pub task: Option<String>,
+}
+
+impl Answer {
+    /// The code of an answer that is an error; 0 where there is none.
+    #[must_use]
+    pub fn error_code(&self) -> i64 {
+        #[derive(Deserialize)]
+        struct Error {
+            code: i64,
+        }
+        let envelope = Envelope::parse(&self.line).ok();
+        let error: Option<Error> = envelope.and_then(|envelope| envelope.error).and_then(object);
+        error.map_or(0, |error| error.code)
+    }
 }
 
 /// How a request ended that got no answer of the server's own.

@@ -6,13 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::downstream::connection::{Answer, Connection, Lost, Verdict};
 use crate::downstream::greeting::{Face, Greeting};
 use crate::era::Era;
-use crate::wire::{Envelope, object};
+use crate::wire::result_of;
 
 /// Why a server could not be greeted, without anything that stood in its answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +40,7 @@ pub async fn greet(
 ) -> Result<Greeting, NotGreeted> {
     let greeting = match ask(connection, "initialize", &face.initialize()).await {
         Ok(answer) => {
-            let greeting = result(&answer).and_then(Greeting::of_initialize);
+            let greeting = result_of(&answer.line).and_then(Greeting::of_initialize);
             Greeting { legacy_only, ..greeting.ok_or(NotGreeted::Form("initialize"))? }
         }
         // What it has against `initialize` is the better word when it knows no `server/discover` either.
@@ -66,7 +63,7 @@ pub async fn greet(
 pub async fn discover(connection: &Arc<Connection>, face: &Face) -> Result<Greeting, NotGreeted> {
     let params = format!(r#"{{"_meta":{{{}}}}}"#, face.modern_members());
     let answer = ask(connection, "server/discover", &params).await?;
-    let greeting = result(&answer).and_then(Greeting::of_discover);
+    let greeting = result_of(&answer.line).and_then(Greeting::of_discover);
     let greeting = greeting.ok_or(NotGreeted::Form("server/discover"))?;
     debug_assert_eq!(greeting.era, Era::Modern);
     connection.greeted(greeting.clone(), face);
@@ -80,29 +77,8 @@ async fn ask(connection: &Arc<Connection>, method: &str, params: &str) -> Result
         Err(lost) => Err(lost),
     };
     match answer {
-        Ok(answer) if answer.verdict == Verdict::RpcError => Err(NotGreeted::Refused(code(&answer))),
+        Ok(answer) if answer.verdict == Verdict::RpcError => Err(NotGreeted::Refused(answer.error_code())),
         Ok(answer) => Ok(answer),
         Err(Lost::Ended { .. } | Lost::TooLarge { .. }) => Err(NotGreeted::Ended),
     }
-}
-
-/// The code of an answer that is an error; 0 where there is none.
-pub(super) fn code(answer: &Answer) -> i64 {
-    #[derive(Deserialize)]
-    struct Error {
-        code: i64,
-    }
-    let envelope = Envelope::parse(&answer.line).ok();
-    let error: Option<Error> = envelope.and_then(|envelope| envelope.error).and_then(object);
-    error.map_or(0, |error| error.code)
-}
-
-/// The result of an answer, in its own bytes.
-fn result(answer: &Answer) -> Option<&RawValue> {
-    #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow)]
-        result: &'a RawValue,
-    }
-    serde_json::from_slice::<Response<'_>>(&answer.line).ok().map(|response| response.result)
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::downstream::connection::{Answer, Connection, Verdict};
+use crate::downstream::connection::{Connection, Verdict};
 use crate::downstream::greeting::Greeting;
 use crate::list::{Each, List};
-use crate::wire::{Envelope, object};
+use crate::wire::{Envelope, object, result_of};
 
 /// Pages of one list; a server that never ends its list is cut here.
 const PAGES_MAX: usize = 1000;
@@ -92,7 +92,7 @@ pub async fn ask(connection: &Arc<Connection>, list: List) -> Result<Items, NoLi
         let asked = connection.ask_list(list.method(), cursor.as_deref());
         let answer = asked.map_err(|_| NoListing::Ended)?.answer().await.map_err(|_| NoListing::Ended)?;
         if answer.verdict == Verdict::RpcError {
-            return match (list, code(&answer)) {
+            return match (list, answer.error_code()) {
                 // A server with resources need not know of templates.
                 (List::Templates, METHOD_NOT_FOUND) => Ok(arrived(all)),
                 (_, code) => Err(NoListing::Refused(code)),
@@ -115,16 +115,6 @@ fn arrived(items: Items) -> Items {
     Items { arrived: Some(Instant::now()), ..items }
 }
 
-fn code(answer: &Answer) -> i64 {
-    #[derive(Deserialize)]
-    struct Error {
-        code: i64,
-    }
-    let envelope = Envelope::parse(&answer.line).ok();
-    let error: Option<Error> = envelope.and_then(|envelope| envelope.error).and_then(object);
-    error.map_or(0, |error| error.code)
-}
-
 struct Page<'a> {
     items: Vec<&'a RawValue>,
     next_cursor: Option<&'a RawValue>,
@@ -133,11 +123,6 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     fn parse(line: &'a [u8], list: List) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Response<'a> {
-            #[serde(borrow)]
-            result: &'a RawValue,
-        }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Members<'a> {
@@ -155,8 +140,7 @@ impl<'a> Page<'a> {
             ttl_ms: Option<&'a RawValue>,
         }
         Envelope::parse(line).ok()?;
-        let response: Response<'a> = serde_json::from_slice(line).ok()?;
-        let members: Members<'a> = object(response.result)?;
+        let members: Members<'a> = object(result_of(line)?)?;
         let items = match list {
             List::Tools => members.tools,
             List::Prompts => members.prompts,

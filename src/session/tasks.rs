@@ -20,7 +20,7 @@ use crate::session::reply::{self, Rpc};
 use crate::session::request::Request;
 use crate::session::teller::Teller;
 use crate::session::{Client, Permit, Rules};
-use crate::wire::{Cut, Envelope, Frame, Meta, Params, object, span_of, splice, without};
+use crate::wire::{Cut, Envelope, Frame, Meta, Params, object, result_of, span_of, splice, without};
 
 /// A server has this long for its page, or it is left out.
 const PAGE_WITHIN: Duration = Duration::from_secs(10);
@@ -210,12 +210,6 @@ fn with_cursor(line: &Bytes, envelope: &Envelope<'_>, inner: Option<&str>) -> Op
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
-    #[serde(borrow)]
-    result: &'a RawValue,
-}
-
-#[derive(Deserialize)]
 struct Page<'a> {
     #[serde(borrow, default, rename = "nextCursor")]
     next: Option<&'a RawValue>,
@@ -229,8 +223,7 @@ fn tasks_in(line: &[u8]) -> Vec<String> {
         #[serde(rename = "taskId")]
         id: String,
     }
-    let response: Option<Response<'_>> = serde_json::from_slice(line).ok();
-    let page: Option<Page<'_>> = response.and_then(|response| object(response.result));
+    let page: Option<Page<'_>> = result_of(line).and_then(object);
     let tasks = page.map(|page| page.tasks).unwrap_or_default();
     tasks.into_iter().filter_map(|task| Some(object::<Task>(task)?.id)).collect()
 }
@@ -254,8 +247,8 @@ fn cut_for_next(
     server: &ServerName,
     next: Option<&ServerName>,
 ) -> Option<(crate::wire::Span, String)> {
-    let response: Response<'_> = serde_json::from_slice(line).ok()?;
-    let page: Page<'_> = object(response.result)?;
+    let result = result_of(line)?;
+    let page: Page<'_> = object(result)?;
     match (page.next.filter(|next| next.get() != "null"), next) {
         (Some(inner), _) => {
             let cursor = Cursor { server: server.to_string(), inner: Some(inner.get().to_owned()) };
@@ -263,7 +256,7 @@ fn cut_for_next(
         }
         (None, Some(next)) => {
             let cursor = Cursor { server: next.to_string(), inner: None };
-            inside(line, response.result, format!(r#""nextCursor":{}"#, cursor.to_json()))
+            inside(line, result, format!(r#""nextCursor":{}"#, cursor.to_json()))
         }
         (None, None) => None,
     }

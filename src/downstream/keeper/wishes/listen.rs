@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Answer, Connection, Granted, Listening, Verdict};
-use crate::downstream::handshake;
 use crate::downstream::interest::{Refused, Step, Wanted};
 use crate::downstream::keeper::wishes::CONFIRM;
 
@@ -169,7 +168,7 @@ async fn open(connection: &Arc<Connection>, wanted: &Wanted) -> Try {
 }
 
 fn is_unknown(answer: &Answer) -> bool {
-    answer.verdict == Verdict::RpcError && handshake::code(answer) == UNKNOWN_METHOD
+    answer.verdict == Verdict::RpcError && answer.error_code() == UNKNOWN_METHOD
 }
 
 /// What is wanted and not granted.
