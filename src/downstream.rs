@@ -1,6 +1,7 @@
 //! Servers, as the rest of the house sees them: a [`Link`] to ask through, and its state to read.
 
 pub mod connection;
+pub mod gate;
 pub mod greeting;
 mod group;
 pub mod guardian;
@@ -201,6 +202,8 @@ pub trait Watcher: Send + Sync {
 #[derive(Debug)]
 pub enum Order {
     /// Somebody waits for the server.
+    Want,
+    /// It is to be there, and nobody waits for it yet.
     Wake,
     /// One of its lists is to be asked for again, if the server is there.
     Relist {
@@ -314,7 +317,8 @@ impl Link {
                 }
                 _ => {}
             }
-            self.wake();
+            // A full queue holds such an order already; a closed one belongs to a bridge that stops.
+            let _ = self.orders.try_send(Order::Want);
             if status.changed().await.is_err() {
                 let ending = Ending::of(
                     Cause::BridgeStopped,

@@ -77,12 +77,15 @@ fn server(link: &Link, view: &View) -> Value {
         _ => (0, 0),
     };
     let known = !view.unlisted.contains(&link.name);
+    let greeting = view.greetings.iter().find(|(name, _)| *name == link.name).map(|(_, greeting)| greeting);
     let count = |list| known.then(|| view.catalog.count(list, Some(&link.name)));
     json!({
         "name": link.name.as_str(),
         "state": status.state.word(),
         "since": since(status.since),
         "pid": status.pid,
+        "era": greeting.map(|greeting| greeting.era.word()),
+        "protocolVersion": greeting.map(|greeting| &greeting.protocol_version),
         "because": because,
         "retryAfterSeconds": retry_after_s,
         "stderr": status.last_ending.as_ref().map(|ending| ending.stderr.clone()),

@@ -27,6 +27,8 @@ pub struct Settings {
     pub question_expiry: Duration,
     /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
     pub failure_threshold: u32,
+    /// `max_cold_starts`, 1 to 100, default 3: so many servers start side by side.
+    pub max_cold_starts: usize,
     /// `hang_after`, 1 to 1000, default 3: a server that misses so many deadlines in a row is replaced.
     pub hang_after: u32,
     /// `idle_stop_m`, 0 to 10,080, default 60: a server without a call for so long is stopped; `None` (0) is
@@ -60,6 +62,7 @@ impl Default for Settings {
             out_line_max_bytes: 64 * MIB,
             question_expiry: Duration::from_secs(600),
             failure_threshold: 5,
+            max_cold_starts: 3,
             hang_after: 3,
             idle_stop: Some(Duration::from_secs(60 * 60)),
             recovery_timeout: Duration::from_secs(60),
@@ -68,7 +71,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    const KEYS: [&str; 11] = [
+    const KEYS: [&str; 12] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -77,6 +80,7 @@ impl Settings {
         "out_line_max_mib",
         "question_expiry_s",
         "failure_threshold",
+        "max_cold_starts",
         "hang_after",
         "idle_stop_m",
         "recovery_timeout_s",
@@ -107,6 +111,9 @@ impl Settings {
             failure_threshold: fields
                 .number("failure_threshold", (1, 1000), report)
                 .unwrap_or(usual.failure_threshold),
+            max_cold_starts: fields
+                .number("max_cold_starts", (1, 100), report)
+                .map_or(usual.max_cold_starts, |max| max as usize),
             hang_after: fields.number("hang_after", (1, 1000), report).unwrap_or(usual.hang_after),
             idle_stop: fields
                 .number("idle_stop_m", (0, 10_080), report)

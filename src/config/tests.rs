@@ -65,7 +65,7 @@ fn an_entry_becomes_a_server() {
 fn every_setting_is_read() {
     let loaded = own("[settings]\nfirst_list_wait_s = 0\nretention_days = 1\ndurability = 'power'\n\
          stderr_log_max_kib = 16\nin_line_max_mib = 1\nout_line_max_mib = 2\nfailure_threshold = 3\n\
-         recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nidle_stop_m = 9\n");
+         recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n");
     assert_eq!(shown(&loaded), "usable: ");
     let expected = Settings {
         first_list_wait: Duration::ZERO,
@@ -76,6 +76,7 @@ fn every_setting_is_read() {
         out_line_max_bytes: 2 << 20,
         question_expiry: Duration::from_secs(7),
         failure_threshold: 3,
+        max_cold_starts: 2,
         hang_after: 8,
         idle_stop: Some(Duration::from_secs(540)),
         recovery_timeout: Duration::from_secs(4),

@@ -20,6 +20,7 @@ use crate::config::server::Server;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
+use crate::downstream::gate::{Gate, Pass};
 use crate::downstream::greeting::Face;
 use crate::downstream::interest::{Interest, Wants};
 use crate::downstream::keeper::greeting::{Greet, NotMade};
@@ -58,6 +59,8 @@ pub struct Surroundings {
     pub line_bytes_max: usize,
     /// What the client wants to hear of it.
     pub interest: Arc<Interest>,
+    /// Where starts wait their turn.
+    pub gate: Arc<Gate>,
     /// When it may be started again.
     pub limits: Limits,
     /// So many deadlines missed in a row, and it is replaced.
@@ -122,33 +125,41 @@ impl Keeper {
     /// Keeps the server until `stop` completes; no process of it is left then.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            tokio::select! {
-                () = self.rest() => {}
+            let waited_for = tokio::select! {
+                waited_for = self.rest() => waited_for,
                 () = told(&mut stop) => return,
-            }
-            self.live(&mut stop).await;
+            };
+            self.change(LinkState::Starting, None, |status| status.starts += 1);
+            let pass = tokio::select! {
+                pass = self.turn(waited_for) => pass,
+                () = told(&mut stop) => return self.change(LinkState::Stopped, None, |_| {}),
+            };
+            self.live(pass, &mut stop).await;
             if *stop.borrow() {
                 return;
             }
         }
     }
 
-    /// Waits until a start is allowed and somebody wants it.
-    async fn rest(&mut self) {
-        let mut woken = false;
+    /// Waits until a start is allowed and wanted; whether somebody waits for it.
+    async fn rest(&mut self) -> bool {
+        let (mut woken, mut waited_for) = (false, false);
         loop {
             let wait = self.policy.wait(self.born.elapsed());
             // Who has subscribed to something of it waits without a word, and may do so no more by now.
             let wanted = woken || self.around.interest.look(Wants::is_waiting);
             if wanted && wait.is_zero() {
-                return;
+                return waited_for;
             }
             let parked = matches!(self.status.borrow().state, LinkState::Parked { .. });
             tokio::select! {
                 order = self.orders.recv() => match order {
                     // While parked, a request is refused at once and waits for nothing. The first one
                     // after the parking may come long after `wait` was computed.
-                    Some(Order::Wake) => woken |= !parked || self.policy.wait(self.born.elapsed()).is_zero(),
+                    Some(order @ (Order::Want | Order::Wake)) => {
+                        woken |= !parked || self.policy.wait(self.born.elapsed()).is_zero();
+                        waited_for |= matches!(order, Order::Want);
+                    }
                     // Nobody starts a server for that; who waits hears that it is dropped.
                     Some(Order::Relist { .. }) => {}
                     None => std::future::pending().await,
@@ -158,9 +169,22 @@ impl Keeper {
         }
     }
 
+    /// Waits for the turn to start: only so many do at once.
+    async fn turn(&mut self, waited_for: bool) -> Pass {
+        let mut turn = self.around.gate.queue(waited_for);
+        loop {
+            tokio::select! {
+                pass = turn.pass() => return pass,
+                Some(order) = self.orders.recv() => if matches!(order, Order::Want) {
+                    turn.is_wanted();
+                },
+            }
+        }
+    }
+
     /// One life of the server, from its start to its end.
-    async fn live(&mut self, stop: &mut watch::Receiver<bool>) {
-        self.change(LinkState::Starting, None, |status| status.starts += 1);
+    async fn live(&mut self, pass: Pass, stop: &mut watch::Receiver<bool>) {
+        let mut pass = Some(pass);
         let started = Instant::now();
         let mut running = match self.start() {
             Ok(running) => running,
@@ -180,6 +204,7 @@ impl Keeper {
             match ready {
                 Ok(()) => {
                     self.is_ready(&running);
+                    drop(pass.take());
                     break tokio::select! {
                         left = self.attend(&mut running) => left,
                         () = told(stop) => Left::Told,
@@ -207,6 +232,7 @@ impl Keeper {
                 }
             }
         };
+        drop(pass);
         self.leave(running, left).await;
     }
 
@@ -312,7 +338,7 @@ impl Keeper {
                 }
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready.
-                    Order::Wake => {}
+                    Order::Want | Order::Wake => {}
                     Order::Relist { list, told } => relists.want(list, Some(told)),
                 }
             }

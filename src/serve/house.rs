@@ -15,6 +15,7 @@ use crate::config::launch::LaunchKey;
 use crate::config::program::Program;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
+use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
 use crate::downstream::{Link, link};
@@ -137,6 +138,7 @@ impl Ground<'_> {
     /// One keeper for each server; none of them starts anything yet.
     fn keep_servers(&self, servers: Vec<Server>) -> (Vec<Arc<Link>>, Vec<JoinHandle<()>>) {
         let recorder = Arc::new(Recorder::new(self.journal.clone(), Arc::clone(&self.offers)));
+        let gate = Gate::new(self.settings.max_cold_starts);
         let keep = |server: Server| {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
@@ -148,6 +150,7 @@ impl Ground<'_> {
                 log_file: self.paths.server_log(&server.name),
                 log_bytes_max: self.settings.stderr_log_max_bytes,
                 line_bytes_max: self.settings.out_line_max_bytes,
+                gate: Arc::clone(&gate),
                 limits: limits(self.settings),
                 hang_after: self.settings.hang_after,
                 idle_stop: self.settings.idle_stop,

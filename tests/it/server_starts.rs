@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::said::{echoed, fault, kind, names, text};
-use crate::support::{Bridge, Room, fake_server};
+use crate::support::{Bridge, Room, fake_server, wait_until};
 
 /// A call to a server that is parked takes no longer than this, on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -147,4 +147,38 @@ fn the_first_call_after_a_parking_is_the_probe_that_brings_the_server_back() {
     assert!(fault(&refused)["retryAfterMs"].as_u64().unwrap() <= 1000, "{refused}");
     bridge.call("clock__echo", json!({}));
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+}
+
+#[test]
+fn only_so_many_servers_start_side_by_side() {
+    let slow = &["on initialize: sleep 150"];
+    let mut room = Room::new().setting("max_cold_starts = 1");
+    for name in ["a", "b", "c", "d"] {
+        room = room.server(name, slow);
+    }
+    let mut bridge = room.start();
+    bridge.initialize();
+    let tools = bridge.ask("tools/list", &json!({}))["result"]["tools"].to_string();
+    assert!(["a__echo", "b__echo", "c__echo", "d__echo"].iter().all(|tool| tools.contains(tool)), "{tools}");
+    let all = "SELECT event FROM server_events WHERE event IN ('start', 'ready') ORDER BY id";
+    wait_until("all are ready", || bridge.rows(all).len() == 8);
+    let events = bridge.rows(all).concat();
+    for pair in events.chunks(2) {
+        assert_eq!(pair, ["start", "ready"], "one at a time: {events:?}");
+    }
+}
+
+#[test]
+fn a_warm_server_is_started_with_the_first_list() {
+    let room = Room::new()
+        .server_with("warm", &["count $ROOM/warm"], "warm = true")
+        .server("cold", &["count $ROOM/cold"]);
+    for life in 1..=2 {
+        let mut bridge = room.start();
+        bridge.initialize();
+        bridge.ask("tools/list", &json!({}));
+        // The second bridge knows the list, and starts nobody for it.
+        wait_until("the warm server is started", || room.pids("warm").len() == life);
+    }
+    assert_eq!(room.pids("cold").len(), 1);
 }
