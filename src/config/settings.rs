@@ -27,7 +27,8 @@ pub struct Settings {
     pub question_expiry: Duration,
     /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
     pub failure_threshold: u32,
-    /// `max_cold_starts`, 1 to 100, default 3: so many servers start side by side.
+    /// `max_cold_starts`, 1 to 100, default 3: so many servers start side by side; one that takes longer than
+    /// 10 s does not count any more.
     pub max_cold_starts: usize,
     /// `hang_after`, 1 to 1000, default 3: a server that misses so many deadlines in a row is replaced.
     pub hang_after: u32,

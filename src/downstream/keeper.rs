@@ -37,6 +37,9 @@ use crate::outcome::Cause;
 use crate::pipes;
 use crate::policy::{Limits, Policy};
 
+/// A start that takes longer holds up no other: it waits for something that more processes do not slow down.
+const SLOW_START: Duration = Duration::from_secs(10);
+
 /// After a server closed its output, its process has this long to end by itself.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
 
@@ -197,8 +200,18 @@ impl Keeper {
         let face = self.around.face.borrow().clone();
         let mut greet = Greet::first(&face, self.around.watcher.greeted_before(&self.server.name).as_ref());
         let left = loop {
+            let making = async {
+                let making = self.make_ready(&mut running, &face, greet);
+                tokio::pin!(making);
+                tokio::select! {
+                    biased;
+                    ready = &mut making => return ready,
+                    () = tokio::time::sleep(SLOW_START) => pass = None,
+                }
+                making.await
+            };
             let ready = tokio::select! {
-                ready = self.make_ready(&mut running, &face, greet) => ready,
+                ready = making => ready,
                 () = told(stop) => break Left::Told,
             };
             match ready {

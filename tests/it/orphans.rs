@@ -137,7 +137,7 @@ fn nobody_outlives_a_bridge_that_is_killed_while_its_servers_start() {
     const SERVERS: usize = 10;
     const SCRIPT: [&str; 4] = ["ignore-term", "ignore-eof", "count $ROOM/pids", "on initialize: hang"];
     for running in [1, 3, 5, 8, SERVERS] {
-        let room = deaf_room(SERVERS, &SCRIPT);
+        let room = deaf_room(SERVERS, &SCRIPT).setting("max_cold_starts = 10");
         let mut bridge = room.start();
         bridge.initialize();
         for n in 0..SERVERS {
