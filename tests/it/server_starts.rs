@@ -182,3 +182,18 @@ fn a_warm_server_is_started_with_the_first_list() {
     }
     assert_eq!(room.pids("cold").len(), 1);
 }
+
+#[test]
+fn a_start_that_hangs_holds_up_no_other_for_long() {
+    let room = Room::new()
+        .setting("max_cold_starts = 1")
+        .server("hangs", &["count $ROOM/hangs", "on initialize: hang"])
+        .server("well", &[]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.begin_call("hangs__echo", json!({}));
+    wait_until("it hangs", || room.pids("hangs").len() == 1);
+    // Long before the other's start_timeout_s is over.
+    assert_eq!(echoed(&bridge.call("well__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    assert_eq!(room.pids("hangs").len(), 1);
+}
