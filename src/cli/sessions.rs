@@ -45,8 +45,8 @@ enum State {
 /// When the record cannot be read.
 pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(reader) = Reader::open(data_dir)? else {
-        let nothing = format!("Nothing is recorded yet in {}.", data_dir.display());
-        return words::say(out, if args.json { "[]" } else { &nothing });
+        let nothing = if args.json { "[]".to_owned() } else { words::nothing_recorded(data_dir) };
+        return words::say(out, &nothing);
     };
     // Few are active, and they need not be among the newest.
     let rows_max = if args.active { u32::MAX } else { args.limit };

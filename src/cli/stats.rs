@@ -59,10 +59,7 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
         Some(figures) if args.json => format!("{:#}", figures.json(since_ms)),
         Some(figures) => figures.screen(now_ms, words::screen_columns()),
         None if args.json => format!("{:#}", Figures::none().json(since_ms)),
-        None => format!(
-            "Nothing is recorded yet in {}.\nIt begins with the first client of `bridge serve`.",
-            data_dir.display()
-        ),
+        None => words::nothing_recorded(data_dir),
     };
     words::say(out, &text)
 }

@@ -1,6 +1,7 @@
 //! Numbers and times as people read them, and a table that fits the terminal.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use jiff::{Span, SpanRelativeTo, Timestamp};
@@ -102,6 +103,14 @@ pub fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, columns
         first.set_padding((0, 1));
     }
     table.trim_fmt()
+}
+
+/// What a person reads where there is no record yet.
+pub fn nothing_recorded(data_dir: &Path) -> String {
+    format!(
+        "Nothing is recorded yet in {}.\nIt begins with the first client of `bridge serve`.",
+        data_dir.display()
+    )
 }
 
 /// Writes to stdout. A reader that has gone (`| head`) is no fault.

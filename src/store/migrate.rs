@@ -33,6 +33,14 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
+    /// Nobody can say whether there is a file.
+    #[error("there is no way to a record at {path}: {source}")]
+    Unreachable {
+        /// The database's path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A later version of the program wrote the file.
     #[error(
         "the record at {path} has schema {found}, this version of bridge knows {known}: use the newer one"

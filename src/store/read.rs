@@ -34,8 +34,11 @@ impl Reader {
     /// When the file cannot be read, or is of a later program.
     pub fn open(data_dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = place::database(data_dir);
-        if !path.exists() {
-            return Ok(None);
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            // A data folder that is a file, above all.
+            Err(source) => return Err(OpenError::Unreachable { path, source }),
         }
         let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

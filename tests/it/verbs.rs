@@ -142,10 +142,10 @@ fn before_the_first_client_there_is_nothing_and_no_error() {
     let room = Room::new();
     let place = room.data().display().to_string();
     for verb in ["stats", "sessions"] {
-        assert!(
-            said(&room, &[verb]).starts_with(&format!("Nothing is recorded yet in {place}.\n")),
-            "{verb}"
+        let nothing = format!(
+            "Nothing is recorded yet in {place}.\nIt begins with the first client of `bridge serve`.\n"
         );
+        assert_eq!(said(&room, &[verb]), nothing, "{verb}");
     }
     assert_eq!(json_of(&room, &["sessions", "--json"]), json!([]));
     insta::assert_snapshot!(said(&room, &["stats", "--json"]), @r#"
@@ -161,6 +161,19 @@ fn before_the_first_client_there_is_nothing_and_no_error() {
     }
     "#);
     assert!(!room.path("data/bridge.db").exists(), "looking makes nothing");
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_said_to_be_none() {
+    let room = Room::new();
+    let file = room.path("file");
+    std::fs::write(&file, "x").unwrap();
+    for verb in ["stats", "sessions"] {
+        let (code, _, said) = run(&room, &[verb, "--data-dir", file.to_str().unwrap()]);
+        assert_eq!(code, Some(1), "{verb}: {said}");
+        let record = file.join("bridge.db");
+        assert!(said.contains(&format!("there is no way to a record at {}", record.display())), "{said}");
+    }
 }
 
 #[test]
