@@ -9,6 +9,7 @@ pub mod handshake;
 pub mod interest;
 pub mod keeper;
 pub mod listing;
+pub mod pool;
 pub mod process;
 pub mod question;
 pub mod relay;
@@ -232,8 +233,6 @@ pub struct Link {
     pub call_timeout: Duration,
     /// The longest from its start to its first list.
     pub start_timeout: Duration,
-    /// Whether it is started with the first list.
-    pub warm: bool,
     /// What the client wants to hear of it.
     pub interest: Arc<Interest>,
     status: watch::Receiver<Status>,
@@ -241,12 +240,6 @@ pub struct Link {
 }
 
 impl Link {
-    /// The same link, started with the first list or not.
-    #[must_use]
-    pub fn warm(self, warm: bool) -> Self {
-        Self { warm, ..self }
-    }
-
     /// What is known of the server now.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -340,5 +333,5 @@ pub fn link(
     let (sender, status) = watch::channel(Status::default());
     let (orders, receiver) = mpsc::channel(16);
     let interest = Arc::default();
-    (Link { name, call_timeout, start_timeout, warm: false, interest, status, orders }, sender, receiver)
+    (Link { name, call_timeout, start_timeout, interest, status, orders }, sender, receiver)
 }

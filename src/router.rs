@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Lost, Outgoing};
 use crate::downstream::greeting::Greeting;
+use crate::downstream::pool::Pool;
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, Link, NotReady};
 use crate::era::Era;
@@ -39,14 +40,20 @@ pub struct Routed {
     name_json: Option<Arc<str>>,
     /// The list that the name stands in; `None` where the request names nothing of a list.
     list: Option<List>,
-    link: Arc<Link>,
+    pool: Arc<Pool>,
 }
 
 impl Routed {
-    /// The server's handle.
+    /// The server's connections.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The handle of its base connection.
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {
-        &self.link
+        self.pool.base()
     }
 
     /// The list that the name stands in.
@@ -119,8 +126,8 @@ pub enum Fault {
 
 /// Every server and everything on offer.
 pub struct Router {
-    servers: Vec<Arc<Link>>,
-    own: Arc<Link>,
+    servers: Vec<Arc<Pool>>,
+    own: Arc<Pool>,
     /// What is on offer.
     pub offers: Arc<Offers>,
     /// Who is still there after a while: a call that is not quick gets a deadline.
@@ -134,8 +141,8 @@ impl Router {
     /// A router over the servers in the configuration's order, and the bridge's own tools.
     #[must_use]
     pub fn new(
-        servers: Vec<Arc<Link>>,
-        own: Arc<Link>,
+        servers: Vec<Arc<Pool>>,
+        own: Arc<Pool>,
         offers: Arc<Offers>,
         first_list_wait: Duration,
     ) -> Self {
@@ -149,24 +156,24 @@ impl Router {
         let view = self.offers.loaded().await;
         match view.catalog.find(list, shown) {
             Some(found) => {
-                let link = match &found.server {
+                let pool = match &found.server {
                     None => &self.own,
-                    Some(server) => self.link(server)?,
+                    Some(server) => self.pool(server)?,
                 };
                 Some(Routed {
                     server: found.server.clone(),
                     name: Arc::clone(&found.name),
                     name_json: Some(Arc::clone(&found.name_json)),
                     list: Some(list),
-                    link: Arc::clone(link),
+                    pool: Arc::clone(pool),
                 })
             }
             // A server that was never listed, or in vain, may have it.
             None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
                 let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
-                let link = Arc::clone(self.link(server)?);
+                let pool = Arc::clone(self.pool(server)?);
                 let (server, list) = (Some(server.clone()), Some(list));
-                Some(Routed { server, name: name.into(), name_json: None, list, link })
+                Some(Routed { server, name: name.into(), name_json: None, list, pool })
             }),
         }
     }
@@ -174,9 +181,9 @@ impl Router {
     /// The way to a server for a request that names no tool and no prompt.
     #[must_use]
     pub fn to(&self, server: &ServerName) -> Option<Routed> {
-        let link = Arc::clone(self.link(server)?);
+        let pool = Arc::clone(self.pool(server)?);
         let server = Some(server.clone());
-        Some(Routed { server, name: "".into(), name_json: None, list: None, link })
+        Some(Routed { server, name: "".into(), name_json: None, list: None, pool })
     }
 
     /// The servers that may know a URI, the likeliest first: those that show it or a template of it, else
@@ -205,7 +212,7 @@ impl Router {
         let known = |server: &ServerName| {
             offering.contains(server) || view.unlisted.contains(server) || view.hollow.contains(server)
         };
-        self.servers.iter().map(|link| &link.name).filter(|server| known(server)).cloned().collect()
+        self.servers.iter().map(|pool| pool.name()).filter(|server| known(server)).cloned().collect()
     }
 
     /// A tool or a prompt of this shown name.
@@ -242,7 +249,7 @@ impl Router {
     #[must_use]
     pub fn only(&self) -> Option<&ServerName> {
         match self.servers.as_slice() {
-            [link] => Some(&link.name),
+            [pool] => Some(pool.name()),
             _ => None,
         }
     }
@@ -252,9 +259,10 @@ impl Router {
     /// # Errors
     /// When the server cannot be had, or has no such tool or prompt; the request was not sent.
     pub async fn send(&self, routed: &Routed, call: &Call) -> Result<InFlight, Fault> {
-        let connection = match routed.link.at_once() {
+        let link = routed.link();
+        let connection = match link.at_once() {
             Some(connection) => connection,
-            None => routed.link.ready().await.map_err(Fault::NotReady)?,
+            None => link.ready().await.map_err(Fault::NotReady)?,
         };
         if call.answers && connection.era() == Era::Legacy {
             // It would take the request for a new one, and do twice what it does.
@@ -269,7 +277,7 @@ impl Router {
         if let (Some(span), Some(name)) = (&call.name, &name_json) {
             cuts.push(Cut { span: span.clone(), text: name.as_bytes() });
         }
-        let bent = bend::bend(call, &connection, &routed.link);
+        let bent = bend::bend(call, &connection, link);
         cuts.extend(bent.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }));
         let outgoing = Outgoing {
             line: &call.line,
@@ -306,11 +314,15 @@ impl Router {
 
     /// The servers in the configuration's order.
     #[must_use]
-    pub fn servers(&self) -> &[Arc<Link>] {
+    pub fn servers(&self) -> &[Arc<Pool>] {
         &self.servers
     }
 
+    fn pool(&self, server: &ServerName) -> Option<&Arc<Pool>> {
+        self.servers.iter().find(|pool| pool.name() == server)
+    }
+
     fn link(&self, server: &ServerName) -> Option<&Arc<Link>> {
-        self.servers.iter().find(|link| link.name == *server)
+        self.pool(server).map(|pool| pool.base())
     }
 }

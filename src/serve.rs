@@ -76,7 +76,7 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
 }
 
 /// Serves until somebody asks to stop, then stops in order.
-async fn live(mut house: House, stdio: Stdio, closing: Closing) -> StopReason {
+async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
     let Stdio { source, sink } = stdio;
     let input = Lines::new(source, house.in_line_bytes_max);
     let (client, outlet) = (Arc::clone(&house.client), Arc::clone(&house.outlet));

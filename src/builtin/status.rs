@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::builtin::Answer;
 use crate::config::Loaded;
-use crate::downstream::{Link, LinkState, Status};
+use crate::downstream::pool::Pool;
+use crate::downstream::{LinkState, Status};
 use crate::list::List;
 use crate::router::offers::{Offers, View};
 use crate::store::Journal;
@@ -22,7 +23,7 @@ pub struct Sources {
     /// The configuration and its mistakes.
     pub loaded: Loaded,
     /// Every server, in the configuration's order.
-    pub servers: Vec<Arc<Link>>,
+    pub servers: Vec<Arc<Pool>>,
     /// What is on offer.
     pub offers: Arc<Offers>,
     /// The record.
@@ -34,7 +35,7 @@ pub struct Sources {
 /// The report, as text and as data.
 pub(super) fn report(sources: &Sources) -> Answer {
     let view = sources.offers.view();
-    let servers: Vec<Value> = sources.servers.iter().map(|link| server(link, &view)).collect();
+    let servers: Vec<Value> = sources.servers.iter().map(|pool| server(pool, &view)).collect();
     let trouble = sources.journal.trouble();
     let mistakes: Vec<String> = sources.loaded.mistakes.iter().map(ToString::to_string).collect();
     let notes: Vec<String> = sources.loaded.notes.iter().map(ToString::to_string).collect();
@@ -69,7 +70,8 @@ pub(super) fn report(sources: &Sources) -> Answer {
     Answer { text: text(&structured), structured: Some(structured) }
 }
 
-fn server(link: &Link, view: &View) -> Value {
+fn server(pool: &Pool, view: &View) -> Value {
+    let link = pool.base();
     let status = link.status();
     let (because, retry_after_s) = reason(&status);
     let noise = match &status.state {

@@ -28,6 +28,7 @@ use crate::downstream::keeper::hearing::{for_keeper, read_in};
 use crate::downstream::keeper::leaving::{Left, discard};
 use crate::downstream::keeper::lists::{Asked, Relists};
 use crate::downstream::keeper::wishes::Wishes;
+use crate::downstream::pool::Post;
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
@@ -60,8 +61,6 @@ pub struct Surroundings {
     pub log_bytes_max: u64,
     /// The longest line it may write, in bytes.
     pub line_bytes_max: usize,
-    /// What the client wants to hear of it.
-    pub interest: Arc<Interest>,
     /// Where starts wait their turn.
     pub gate: Arc<Gate>,
     /// When it may be started again.
@@ -75,13 +74,13 @@ pub struct Surroundings {
 impl Surroundings {
     /// Waits until nobody has used a server for so long that it is stopped, and ends its connection: a call
     /// that comes now finds none, and has it started again.
-    async fn unused(&self, connection: &Connection) {
+    async fn unused(&self, connection: &Connection, interest: &Interest) {
         let Some(idle) = self.idle_stop else { return std::future::pending().await };
         loop {
             connection.unused_for(idle).await;
             let ending = Ending::of(Cause::BridgeStopped, "was stopped, since nobody used it");
             // Who has subscribed to something uses it without a word.
-            if !self.interest.look(Wants::is_waiting) && connection.end_if_unused(Arc::new(ending)) {
+            if !interest.look(Wants::is_waiting) && connection.end_if_unused(Arc::new(ending)) {
                 return;
             }
             tokio::time::sleep(idle).await;
@@ -93,8 +92,10 @@ impl Surroundings {
 pub struct Keeper {
     server: Server,
     around: Surroundings,
+    interest: Arc<Interest>,
     status: watch::Sender<Status>,
     orders: mpsc::Receiver<Order>,
+    stop: watch::Receiver<bool>,
     policy: Policy,
     born: Instant,
 }
@@ -115,18 +116,15 @@ struct Running {
 impl Keeper {
     /// A keeper that has not started anything yet.
     #[must_use]
-    pub fn new(
-        server: Server,
-        around: Surroundings,
-        status: watch::Sender<Status>,
-        orders: mpsc::Receiver<Order>,
-    ) -> Self {
+    pub fn new(server: Server, around: Surroundings, post: Post) -> Self {
         let policy = Policy::new(around.limits.clone());
-        Self { server, around, status, orders, policy, born: Instant::now() }
+        let Post { interest, status, orders, stop } = post;
+        Self { server, around, interest, status, orders, stop, policy, born: Instant::now() }
     }
 
-    /// Keeps the server until `stop` completes; no process of it is left then.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Keeps the server until it is told to stop; no process of it is left then.
+    pub async fn run(mut self) {
+        let mut stop = self.stop.clone();
         loop {
             let waited_for = tokio::select! {
                 waited_for = self.rest() => waited_for,
@@ -150,7 +148,7 @@ impl Keeper {
         loop {
             let wait = self.policy.wait(self.born.elapsed());
             // Who has subscribed to something of it waits without a word, and may do so no more by now.
-            let wanted = woken || self.around.interest.look(Wants::is_waiting);
+            let wanted = woken || self.interest.look(Wants::is_waiting);
             if wanted && wait.is_zero() {
                 return waited_for;
             }
@@ -283,7 +281,7 @@ impl Keeper {
                 }
             })
         };
-        let wishes = Wishes::new(Arc::clone(&self.around.interest));
+        let wishes = Wishes::new(Arc::clone(&self.interest));
         let started = Instant::now();
         Ok(Running { process, connection, reader, writer, drain, tail, relists, wishes, started })
     }
@@ -319,7 +317,7 @@ impl Keeper {
         let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
         let wishing = wishes.keep(connection, relists);
         let (around, watched) = (&self.around, Arc::clone(connection));
-        let idle = around.unused(&watched);
+        let idle = around.unused(&watched, &self.interest);
         let hung = watched.hung(around.hang_after);
         tokio::pin!(relisting, wishing, idle, hung);
         loop {

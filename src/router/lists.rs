@@ -35,7 +35,7 @@ impl Router {
             List::Tools | List::Prompts => {
                 let catalog = self.known(view).await;
                 // One that is there already does not mind.
-                self.servers.iter().filter(|link| link.warm).for_each(|link| link.wake());
+                self.servers.iter().filter(|pool| pool.terms.warm).for_each(|pool| pool.base().wake());
                 self.stale(list, YOUNG).for_each(|link| link.relist(list));
                 catalog
             }
@@ -54,7 +54,7 @@ impl Router {
 
     /// The servers that are there and whose list may have changed without a word.
     fn stale(&self, list: List, age: Duration) -> impl Iterator<Item = &Arc<Link>> {
-        let there = self.servers.iter().filter(|link| link.at_once().is_some());
+        let there = self.servers.iter().map(|pool| pool.base()).filter(|link| link.at_once().is_some());
         there.filter(move |link| self.offers.is_stale(&link.name, list, age))
     }
 

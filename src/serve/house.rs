@@ -1,15 +1,16 @@
 //! Everything that serves one client, built in order.
 
+mod servers;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::builtin::status::Sources;
-use crate::builtin::{Builtin, CALL_TIMEOUT, SELFTEST_VARIABLE};
+use crate::builtin::{Builtin, SELFTEST_VARIABLE};
 use crate::config::Loaded;
 use crate::config::launch::LaunchKey;
 use crate::config::program::Program;
@@ -17,15 +18,12 @@ use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
-use crate::downstream::keeper::{Keeper, Surroundings};
-use crate::downstream::{Link, link};
-use crate::guard;
-use crate::names::ServerName;
+use crate::downstream::pool::Pool;
 use crate::paths::Paths;
-use crate::policy::Limits;
 use crate::recovery;
 use crate::router::Router;
 use crate::router::offers::{Known, Offers};
+use crate::serve::house::servers::Yard;
 use crate::serve::recorder::Recorder;
 use crate::session::outlet::Outlet;
 use crate::session::unasked::Unasked;
@@ -44,22 +42,9 @@ pub struct House {
     pub outlet: Arc<Outlet>,
     /// The longest line that it may send, in bytes.
     pub in_line_bytes_max: usize,
-    stop: watch::Sender<bool>,
-    keepers: Vec<JoinHandle<()>>,
+    /// Every server's, and behind them that of the bridge's own tools.
+    pools: Vec<Arc<Pool>>,
     servers: usize,
-}
-
-/// What is built first and used by what follows.
-struct Ground<'a> {
-    paths: &'a Paths,
-    settings: &'a Settings,
-    work: &'a Runtime,
-    lines: &'a Handle,
-    journal: Journal,
-    offers: Arc<Offers>,
-    unasked: Arc<Unasked>,
-    face: watch::Receiver<Face>,
-    stop: watch::Receiver<bool>,
 }
 
 impl House {
@@ -80,28 +65,32 @@ impl House {
             let offers = Arc::clone(&offers);
             move || offers.load()
         });
-        let (stop, stopped) = watch::channel(false);
         let outlet = Arc::new(Outlet::default());
         let unasked = Unasked::new(Arc::clone(&outlet));
         let (face, seen) = watch::channel(Face::default());
-        let ground = Ground {
-            paths,
-            settings: &settings,
-            work,
-            lines,
-            journal,
-            offers,
-            unasked: Arc::clone(&unasked),
+        let yard = Yard {
+            work: work.handle().clone(),
+            lines: lines.clone(),
+            paths: paths.clone(),
+            settings: settings.clone(),
+            relay: unasked.clone(),
             face: seen,
-            stop: stopped,
+            watcher: Arc::new(Recorder::new(journal.clone(), Arc::clone(&offers))),
+            gate: Gate::new(settings.max_cold_starts),
         };
         let instructions = instructions(&enabled);
-        let (links, mut keepers) = ground.keep_servers(enabled);
-        let servers = links.len();
-        let (own, own_keeper) = ground.keep_own(&links, loaded, started, selftest);
-        keepers.push(own_keeper);
-        let Ground { journal, offers, .. } = ground;
-        let router = Arc::new(Router::new(links, own, offers, settings.first_list_wait));
+        let mut pools: Vec<Arc<Pool>> = enabled.into_iter().map(|server| yard.pool(server)).collect();
+        let sources = Arc::new(Sources {
+            loaded,
+            servers: pools.clone(),
+            offers: Arc::clone(&offers),
+            journal: journal.clone(),
+            started,
+        });
+        let own = yard.own(Builtin::new(sources, selftest));
+        let router = Arc::new(Router::new(pools.clone(), Arc::clone(&own), offers, settings.first_list_wait));
+        let servers = pools.len();
+        pools.push(own);
         let around = Around {
             router,
             journal: journal.clone(),
@@ -112,7 +101,7 @@ impl House {
         };
         let client = Client::new(around, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;
-        Self { journal, client, outlet, in_line_bytes_max, stop, keepers, servers }
+        Self { journal, client, outlet, in_line_bytes_max, pools, servers }
     }
 
     /// How many servers may be started.
@@ -121,70 +110,9 @@ impl House {
     }
 
     /// Tells every keeper to end its server, all at once; the future waits until they are gone.
-    pub fn stop_servers(&mut self) -> impl Future<Output = ()> + use<> {
-        self.stop.send_replace(true);
-        let keepers = std::mem::take(&mut self.keepers);
-        async move {
-            for ended in join_all(keepers).await {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "keeper ended unexpectedly");
-                }
-            }
-        }
-    }
-}
-
-impl Ground<'_> {
-    /// One keeper for each server; none of them starts anything yet.
-    fn keep_servers(&self, servers: Vec<Server>) -> (Vec<Arc<Link>>, Vec<JoinHandle<()>>) {
-        let recorder = Arc::new(Recorder::new(self.journal.clone(), Arc::clone(&self.offers)));
-        let gate = Gate::new(self.settings.max_cold_starts);
-        let keep = |server: Server| {
-            let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
-            let around = Surroundings {
-                lines: self.lines.clone(),
-                relay: self.unasked.clone(),
-                face: self.face.clone(),
-                interest: Arc::clone(&link.interest),
-                watcher: recorder.clone(),
-                log_file: self.paths.server_log(&server.name),
-                log_bytes_max: self.settings.stderr_log_max_bytes,
-                line_bytes_max: self.settings.out_line_max_bytes,
-                gate: Arc::clone(&gate),
-                limits: limits(self.settings),
-                hang_after: self.settings.hang_after,
-                idle_stop: self.settings.idle_stop,
-            };
-            let (link, stop) = (Arc::new(link.warm(server.warm)), self.stop.clone());
-            let keeper = Keeper::new(server, around, status, orders);
-            let name = link.name.clone();
-            let kept = async move { guard::log_panic("keeper", name.as_str(), keeper.run(stop)).await };
-            (link, self.work.spawn(kept))
-        };
-        servers.into_iter().map(keep).unzip()
-    }
-
-    /// The bridge's own tools, on a link like any other.
-    fn keep_own(
-        &self,
-        links: &[Arc<Link>],
-        loaded: Loaded,
-        started: Instant,
-        selftest: bool,
-    ) -> (Arc<Link>, JoinHandle<()>) {
-        let sources = Arc::new(Sources {
-            loaded,
-            servers: links.to_vec(),
-            offers: Arc::clone(&self.offers),
-            journal: self.journal.clone(),
-            started,
-        });
-        let (link, status, _never) = link(ServerName::own(), CALL_TIMEOUT, CALL_TIMEOUT);
-        let builtin = Builtin::new(sources, selftest);
-        let (unasked, stop) = (self.unasked.clone(), self.stop.clone());
-        let kept =
-            self.work.spawn(guard::log_panic("own tools", "bridge", builtin.keep(status, unasked, stop)));
-        (Arc::new(link), kept)
+    pub fn stop_servers(&self) -> impl Future<Output = ()> + use<> {
+        let gone: Vec<_> = self.pools.iter().map(|pool| pool.stop()).collect();
+        async move { drop(join_all(gone).await) }
     }
 }
 
@@ -195,14 +123,6 @@ fn options(settings: &Settings) -> Options {
     };
     let retention_days = u32::try_from(settings.retention.as_secs() / DAY_S).unwrap_or(u32::MAX);
     Options { durability, retention_days, ..Options::default() }
-}
-
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        failure_threshold: settings.failure_threshold,
-        recovery_timeout: settings.recovery_timeout,
-        ..Limits::default()
-    }
 }
 
 fn known(servers: &[Server]) -> Vec<Known> {

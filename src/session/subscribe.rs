@@ -49,7 +49,7 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )
         })?;
-        let links = self.router.servers().iter();
+        let links = self.router.servers().iter().map(|pool| pool.base());
         let told: Vec<(Arc<Link>, u64)> = links
             .map(|link| (Arc::clone(link), link.interest.want(|wants| wants.level(level))))
             .filter(|(link, _)| link.at_once().is_some())
@@ -190,7 +190,7 @@ impl Client {
 
     /// A notification of the client that is not for the bridge goes to the server that it concerns.
     pub(super) fn pass_notification(&self, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        let all = || self.router.servers().iter();
+        let all = || self.router.servers().iter().map(|pool| pool.base());
         let links: Vec<&Arc<Link>> = match method {
             "notifications/roots/list_changed" => all().collect(),
             _ => {

@@ -1,0 +1,114 @@
+//! The keepers of servers, and what each of them needs.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::builtin::{Builtin, CALL_TIMEOUT};
+use crate::config::server::Server;
+use crate::config::settings::Settings;
+use crate::downstream::Watcher;
+use crate::downstream::gate::Gate;
+use crate::downstream::greeting::Face;
+use crate::downstream::keeper::{Keeper, Surroundings};
+use crate::downstream::pool::{Pool, Post, Staff, Terms};
+use crate::downstream::relay::Relay;
+use crate::guard;
+use crate::names::ServerName;
+use crate::paths::Paths;
+use crate::policy::Limits;
+
+/// Makes the pool of any server, also later.
+pub struct Yard {
+    /// Where keepers work.
+    pub work: Handle,
+    /// Where lines are read and written.
+    pub lines: Handle,
+    /// Where log files stand.
+    pub paths: Paths,
+    /// The bridge's own settings.
+    pub settings: Settings,
+    /// Who hears what servers say unasked.
+    pub relay: Arc<dyn Relay>,
+    /// Whom they are told they speak with.
+    pub face: watch::Receiver<Face>,
+    /// Who hears of their lives.
+    pub watcher: Arc<dyn Watcher>,
+    /// Where their starts wait their turn.
+    pub gate: Arc<Gate>,
+}
+
+impl Yard {
+    /// The pool of one server; nothing of it is started yet.
+    pub fn pool(&self, server: Server) -> Arc<Pool> {
+        let terms = Terms {
+            name: server.name.clone(),
+            call_timeout: server.call_timeout,
+            start_timeout: server.start_timeout,
+            warm: server.warm,
+        };
+        let settings = &self.settings;
+        let around = Surroundings {
+            lines: self.lines.clone(),
+            relay: Arc::clone(&self.relay),
+            face: self.face.clone(),
+            watcher: Arc::clone(&self.watcher),
+            log_file: self.paths.server_log(&server.name),
+            log_bytes_max: settings.stderr_log_max_bytes,
+            line_bytes_max: settings.out_line_max_bytes,
+            gate: Arc::clone(&self.gate),
+            limits: limits(settings),
+            hang_after: settings.hang_after,
+            idle_stop: settings.idle_stop,
+        };
+        Pool::new(terms, &Keepers { server, around }, &self.work)
+    }
+
+    /// The bridge's own tools, in a pool like any other.
+    pub fn own(&self, builtin: Builtin) -> Arc<Pool> {
+        let terms = Terms {
+            name: ServerName::own(),
+            call_timeout: CALL_TIMEOUT,
+            start_timeout: CALL_TIMEOUT,
+            warm: false,
+        };
+        Pool::new(terms, &Own { builtin, relay: Arc::clone(&self.relay) }, &self.work)
+    }
+}
+
+/// A keeper for each connection of one server.
+struct Keepers {
+    server: Server,
+    around: Surroundings,
+}
+
+impl Staff for Keepers {
+    fn keep(&self, post: Post) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let keeper = Keeper::new(self.server.clone(), self.around.clone(), post);
+        let name = self.server.name.clone();
+        Box::pin(async move { guard::log_panic("keeper", name.as_str(), keeper.run()).await })
+    }
+}
+
+/// Keeps the bridge's own tools.
+struct Own {
+    builtin: Builtin,
+    relay: Arc<dyn Relay>,
+}
+
+impl Staff for Own {
+    fn keep(&self, post: Post) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let kept = self.builtin.clone().keep(post.status, Arc::clone(&self.relay), post.stop);
+        Box::pin(guard::log_panic("own tools", "bridge", kept))
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        failure_threshold: settings.failure_threshold,
+        recovery_timeout: settings.recovery_timeout,
+        ..Limits::default()
+    }
+}
