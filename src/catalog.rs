@@ -168,10 +168,10 @@ impl Catalog {
     }
 
     /// The part of a list behind a cursor, which is the last name or URI of the page before: a page
-    /// stays right while the catalog changes.
+    /// stays right while the catalog changes. Its items have at most `bytes_max` bytes, if more than one.
     #[must_use]
-    pub fn page(&self, list: List, after: Option<&str>) -> Page {
-        self.shelves.get(list).page(after)
+    pub fn page(&self, list: List, after: Option<&str>, bytes_max: usize) -> Page {
+        self.shelves.get(list).page(after, bytes_max)
     }
 
     /// How many items a list has.

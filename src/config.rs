@@ -4,7 +4,7 @@
 //! out, a file that cannot be parsed gives no servers. [`EXAMPLE`] shows the form. Two kinds of file
 //! are read:
 //!
-//! - TOML with `[settings]` and `[servers.NAME]`. Unknown keys are mistakes.
+//! - TOML with `[settings]`, `[servers.NAME]` and `[clients.NAME]`. Unknown keys are mistakes.
 //! - JSON (by the name's end, or a first `{`): another program's file with a map `mcpServers` (Claude
 //!   Desktop, Cursor, …) or `servers` (VS Code), read as it stands. Its other keys are not ours; inside
 //!   a server's entry keys that other clients know are accepted, `disabled` counts, and a key that
@@ -21,11 +21,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::config::clients::Own;
 use crate::config::mistake::{Mistake, Report};
 use crate::config::server::{Around, Server};
 use crate::config::settings::Settings;
 use crate::config::tree::{Dialect, Fields, Node};
 
+pub mod clients;
 mod json;
 pub mod launch;
 pub mod mistake;
@@ -48,6 +50,11 @@ in_line_max_mib = 16      # the longest line a client may send
 out_line_max_mib = 64     # the longest line a server may send
 failure_threshold = 5     # so many failures of a server within 30 s park it
 recovery_timeout_s = 60   # for so long the first time, then twice as long, up to 5 min
+handoff_after_s = 50      # so long a client waits that cuts a call at 60 s, then bridge_result has it; 0 is never
+
+[clients."my client"]     # a client by the name that it gives itself, where it differs from what is known
+handoff_after_s = 0       # it waits for ever
+result_max_mib = 10       # it drops the connection when a line is longer
 
 [servers.time]
 command = "uvx"
@@ -79,11 +86,13 @@ pub struct Loaded {
     pub source: Option<PathBuf>,
 }
 
-/// The settings and servers of a file.
+/// The settings, clients and servers of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The bridge's own settings.
     pub settings: Settings,
+    /// What is said of clients, in the file's order.
+    pub clients: Vec<Own>,
     /// The servers without a mistake, in the file's order, those that are switched off too.
     pub servers: Vec<Server>,
 }
@@ -161,10 +170,11 @@ fn of_toml(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
         return Config::default();
     };
     let settings = fields.take("settings").map(|node| Settings::read(node, report)).unwrap_or_default();
+    let clients = fields.take("clients").map(|node| clients::read_all(node, report)).unwrap_or_default();
     let servers =
         fields.take("servers").map(|node| server::read_all(node, around, report)).unwrap_or_default();
-    fields.refuse_others(&["settings", "servers"], report);
-    Config { settings, servers }
+    fields.refuse_others(&["settings", "clients", "servers"], report);
+    Config { settings, clients, servers }
 }
 
 fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> Config {

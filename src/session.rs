@@ -24,26 +24,26 @@ mod tasks;
 mod teller;
 pub mod unasked;
 mod whereabouts;
+mod work;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::config::clients::{Clients, Limits};
 use crate::downstream::greeting::Face;
 use crate::era::Era;
-use crate::guard::{self, CalledOff, Guarded};
+use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
 use crate::router::{Call, Router};
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
-use crate::session::pending::{Extras, Pending};
+use crate::session::pending::Pending;
 use crate::session::record::Sessions;
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
@@ -77,6 +77,8 @@ pub struct Client {
     room: Arc<Semaphore>,
     call_ids: CallIds,
     sessions: Sessions,
+    /// What clients can stand.
+    clients: Clients,
     /// What servers are told about the client.
     face: watch::Sender<Face>,
     instructions: String,
@@ -91,6 +93,8 @@ struct State {
     legacy: Option<&'static str>,
     /// Who opened it, as a modern request says it.
     sender: Option<Arc<str>>,
+    /// What the client of that session can stand.
+    limits: Option<Limits>,
     /// What the client was shown last.
     shown: Shown,
     /// Lines that were no messages.
@@ -102,6 +106,7 @@ struct State {
 pub struct Rules {
     session: SessionId,
     era: Era,
+    limits: Limits,
 }
 
 /// Whom a client belongs to.
@@ -118,6 +123,8 @@ pub struct Around {
     pub face: watch::Sender<Face>,
     /// How long it may take to come back to a question.
     pub question_expiry: Duration,
+    /// What it can stand, whoever it is.
+    pub clients: Clients,
 }
 
 type Permit = Option<OwnedSemaphorePermit>;
@@ -126,7 +133,7 @@ impl Client {
     /// A client that has said nothing yet. `instructions` is what it tells its model about us.
     #[must_use]
     pub fn new(around: Around, instructions: String) -> Arc<Self> {
-        let Around { router, journal, outlet, unasked, face, question_expiry } = around;
+        let Around { router, journal, outlet, unasked, face, question_expiry, clients } = around;
         Arc::new(Self {
             sessions: Sessions::new(journal.clone()),
             router,
@@ -139,6 +146,7 @@ impl Client {
             whereabouts: Whereabouts::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
+            clients,
             face,
             instructions,
             listed: Notify::new(),
@@ -263,7 +271,7 @@ impl Client {
         let (id, method) = (envelope.id.map_or("null", RawValue::get), envelope.method.as_deref());
         let method = method.unwrap_or_default();
         if let Some(list) = List::of_method(method) {
-            self.list(list, id, rules.era, envelope.params, permit.take());
+            self.list(list, id, rules, envelope.params, permit.take());
             return Ok(());
         }
         match (method, rules.era) {
@@ -336,47 +344,8 @@ impl Client {
         }
     }
 
-    /// Does the work for a request that has no row, which answers it; a request that was taken back needs
-    /// no answer.
-    fn aside(self: &Arc<Self>, id: &str, work: impl Future<Output = ()> + Send + 'static) {
-        let (client, place) = (Arc::clone(self), self.pending.enter(id, Extras::default()));
-        self.spawn(id, async move {
-            let done = guard::run(|| work, place.asking().called_off()).await;
-            let Err(Some(rpc)) = broken_off(done) else { return };
-            client.outlet.answer(rpc.frame(place.id()), None);
-        });
-    }
-
-    /// Spawns the work for a request. A panic that no guard caught is still an answer.
-    fn spawn(self: &Arc<Self>, id: &str, work: impl Future<Output = ()> + Send + 'static) {
-        let (client, id) = (Arc::clone(self), id.to_owned());
-        // It ends with its own deadline, or is called off through the table of pending requests.
-        tokio::spawn(async move {
-            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
-                tracing::error!(request = id, "request panicked outside its guard");
-                let rpc = Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request");
-                client.outlet.answer(rpc.frame(&id), None);
-            }
-        });
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What work came to; else what its request is told instead, which is nothing when it was taken back.
-fn broken_off<T>(guarded: Guarded<T>) -> Result<T, Option<Rpc>> {
-    match guarded {
-        Guarded::Done(done) => Ok(done),
-        Guarded::CalledOff(CalledOff::ByClient) => Err(None),
-        Guarded::CalledOff(CalledOff::ByStop) => {
-            Err(Some(Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping")))
-        }
-        Guarded::Panicked(text) => {
-            tracing::error!(text, "request panicked");
-            Err(Some(Rpc::new(code::INTERNAL, "panic", "the bridge failed on this request")))
-        }
     }
 }
 

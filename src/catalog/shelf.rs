@@ -61,13 +61,17 @@ impl Shelf {
         self.items.get(*self.by_key.get(key)?)
     }
 
-    /// The items behind a key.
-    pub fn page(&self, after: Option<&str>) -> Page {
+    /// The items behind a key: so many that their array has at most `bytes_max` bytes, but always one.
+    pub fn page(&self, after: Option<&str>, bytes_max: usize) -> Page {
         let start = after.map_or(0, |after| self.items.partition_point(|item| item.key.as_str() <= after));
         let rest = self.items.get(start..).unwrap_or_default();
-        let here = rest.get(..rest.len().min(PAGE_ITEMS_MAX)).unwrap_or_default();
+        let mut here = rest.get(..rest.len().min(PAGE_ITEMS_MAX)).unwrap_or_default();
         let ready =
             start.is_multiple_of(PAGE_ITEMS_MAX).then(|| self.pages.get(start / PAGE_ITEMS_MAX)).flatten();
+        let ready = ready.filter(|ready| ready.len() <= bytes_max);
+        if ready.is_none() {
+            here = fitting(here, bytes_max);
+        }
         Page {
             items: ready.cloned().unwrap_or_else(|| joined(here)),
             next: (rest.len() > here.len()).then(|| here.last().map(|item| item.key.clone())).flatten(),
@@ -85,6 +89,18 @@ impl Shelf {
     pub fn shows_the_same(&self, other: &Self) -> bool {
         self.pages == other.pages
     }
+}
+
+/// The first items, as many as an array of so many bytes holds; at least one, where there is one.
+fn fitting(items: &[Shown], bytes_max: usize) -> &[Shown] {
+    let mut bytes = 1;
+    let fits = |item: &&Shown| {
+        // With its comma, or with the array's end.
+        bytes += item.definition.len() + 1;
+        bytes <= bytes_max
+    };
+    let count = items.iter().take_while(fits).count().max(1);
+    items.get(..count).unwrap_or(items)
 }
 
 fn joined(items: &[Shown]) -> Bytes {

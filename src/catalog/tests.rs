@@ -15,7 +15,8 @@ fn text(page: &Page) -> &str {
 }
 
 fn keys(catalog: &Catalog, list: List) -> Vec<String> {
-    let items: Vec<serde_json::Value> = serde_json::from_str(text(&catalog.page(list, None))).unwrap();
+    let items: Vec<serde_json::Value> =
+        serde_json::from_str(text(&catalog.page(list, None, usize::MAX))).unwrap();
     let key = match list {
         List::Tools | List::Prompts => "name",
         List::Resources => "uri",
@@ -32,7 +33,7 @@ fn words(servers: &[ServerName]) -> Vec<&str> {
 fn a_definition_changes_only_in_its_name() {
     for list in [List::Tools, List::Prompts] {
         let catalog = Catalog::merge(&[offer("s", list, &[r#"{"x": 1E2, "name" : "t\u0041", "y":[ ]}"#])]);
-        assert_eq!(text(&catalog.page(list, None)), r#"[{"x": 1E2, "name" : "s__tA", "y":[ ]}]"#);
+        assert_eq!(text(&catalog.page(list, None, usize::MAX)), r#"[{"x": 1E2, "name" : "s__tA", "y":[ ]}]"#);
         let shown = catalog.shelves.get(list).find("s__tA").unwrap();
         assert_eq!((&*shown.name, &*shown.name_json), ("tA", r#""t\u0041""#));
     }
@@ -42,7 +43,7 @@ fn a_definition_changes_only_in_its_name() {
 fn a_resource_changes_in_nothing() {
     let resource = r#"{"x": 1E2, "uri" : "f:\/\/\u0041", "name":"b","y":[ ]}"#;
     let catalog = Catalog::merge(&[offer("s", List::Resources, &[resource])]);
-    assert_eq!(text(&catalog.page(List::Resources, None)), format!("[{resource}]"));
+    assert_eq!(text(&catalog.page(List::Resources, None, usize::MAX)), format!("[{resource}]"));
     assert_eq!(words(&catalog.owners_of("f://A")), ["s"]);
 }
 
@@ -92,7 +93,7 @@ fn of_two_equal_uris_the_first_is_shown_and_both_may_be_asked() {
             offer("z", list, &[&of("z"), &of("z again")]),
             offer("a", list, &[&of("a"), &of("a again")]),
         ]);
-        assert_eq!(text(&catalog.page(list, None)), format!("[{}]", of("z")));
+        assert_eq!(text(&catalog.page(list, None, usize::MAX)), format!("[{}]", of("z")));
         assert_eq!(words(&catalog.owners_of("f:///a")), ["z", "a"]);
         let clash = catalog.clashes.first().unwrap();
         assert_eq!((clash.server.as_str(), clash.name.as_str(), &clash.shown), ("a", "f:///a", &None));
@@ -133,15 +134,15 @@ fn a_cursor_stays_right_while_the_catalog_changes() {
             (0..2500).map(|n| format!(r#"{{"name":"t{n:04}","uri":"s__t{n:04}"}}"#)).collect();
         let items: Vec<&str> = items.iter().map(String::as_str).collect();
         let before = Catalog::merge(&[offer("s", list, &items)]);
-        let first = before.page(list, None);
+        let first = before.page(list, None, usize::MAX);
         assert_eq!(first.next.as_deref(), Some("s__t0999"));
         let new = offer("a", list, &[r#"{"name":"new","uri":"a__new"}"#]);
         let after = Catalog::merge(&[offer("s", list, &items), new]);
         assert!(!after.shows_the_same(list, &before) && after.shows_the_same(List::Tools, &before));
-        let second = after.page(list, first.next.as_deref());
+        let second = after.page(list, first.next.as_deref(), usize::MAX);
         assert!(text(&second).starts_with(r#"[{"name":"s__t1000""#) || list == List::Resources);
         assert!(text(&second).contains("s__t1000") && !text(&second).contains("s__t0999"));
-        let third = after.page(list, second.next.as_deref());
-        assert_eq!((third.next, text(&after.page(list, Some("zzz")))), (None, "[]"));
+        let third = after.page(list, second.next.as_deref(), usize::MAX);
+        assert_eq!((third.next, text(&after.page(list, Some("zzz"), usize::MAX))), (None, "[]"));
     }
 }

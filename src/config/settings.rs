@@ -25,6 +25,9 @@ pub struct Settings {
     /// `question_expiry_s`, 1 to 86,400, default 600: how long a modern client may take to come back to a
     /// question of an older server, which waits meanwhile.
     pub question_expiry: Duration,
+    /// `handoff_after_s`, 0 to 86,400, default 50: after this a call is handed off whose client would not wait
+    /// for its answer; `None` (0) is never.
+    pub handoff_after: Option<Duration>,
     /// `failure_threshold`, 1 to 1000, default 5: so many failures of a server within 30 s park it.
     pub failure_threshold: u32,
     /// `max_cold_starts`, 1 to 100, default 3: so many servers start side by side; one that takes longer than
@@ -62,6 +65,7 @@ impl Default for Settings {
             in_line_max_bytes: 16 * MIB,
             out_line_max_bytes: 64 * MIB,
             question_expiry: Duration::from_secs(600),
+            handoff_after: Some(Duration::from_secs(50)),
             failure_threshold: 5,
             max_cold_starts: 3,
             hang_after: 3,
@@ -72,7 +76,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    const KEYS: [&str; 12] = [
+    const KEYS: [&str; 13] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -80,6 +84,7 @@ impl Settings {
         "in_line_max_mib",
         "out_line_max_mib",
         "question_expiry_s",
+        "handoff_after_s",
         "failure_threshold",
         "max_cold_starts",
         "hang_after",
@@ -109,6 +114,10 @@ impl Settings {
             question_expiry: fields
                 .seconds("question_expiry_s", (1, 86_400), report)
                 .unwrap_or(usual.question_expiry),
+            handoff_after: fields
+                .seconds("handoff_after_s", (0, 86_400), report)
+                .or(usual.handoff_after)
+                .filter(|after| !after.is_zero()),
             failure_threshold: fields
                 .number("failure_threshold", (1, 1000), report)
                 .unwrap_or(usual.failure_threshold),

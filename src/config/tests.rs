@@ -10,6 +10,7 @@ use crate::config::settings::Durability;
 use crate::credentials::Template;
 
 mod client;
+mod clients;
 
 fn parsed(file: &str, text: &str) -> Loaded {
     parse(Path::new(file), Some(PathBuf::from("/home/ann")), text.as_bytes())
@@ -65,7 +66,8 @@ fn an_entry_becomes_a_server() {
 fn every_setting_is_read() {
     let loaded = own("[settings]\nfirst_list_wait_s = 0\nretention_days = 1\ndurability = 'power'\n\
          stderr_log_max_kib = 16\nin_line_max_mib = 1\nout_line_max_mib = 2\nfailure_threshold = 3\n\
-         recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n");
+         recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n\
+         handoff_after_s = 5\n");
     assert_eq!(shown(&loaded), "usable: ");
     let expected = Settings {
         first_list_wait: Duration::ZERO,
@@ -75,6 +77,7 @@ fn every_setting_is_read() {
         in_line_max_bytes: 1 << 20,
         out_line_max_bytes: 2 << 20,
         question_expiry: Duration::from_secs(7),
+        handoff_after: Some(Duration::from_secs(5)),
         failure_threshold: 3,
         max_cold_starts: 2,
         hang_after: 8,
@@ -125,7 +128,7 @@ flat = "x"
 many = [{ command = "x" }, { command = "y" }]
 "#);
     insta::assert_snapshot!(shown(&loaded), @r#"
-    config.toml:1:1: colour: unknown key, known are settings, servers
+    config.toml:1:1: colour: unknown key, known are settings, clients, servers
     config.toml:2:2: setings: unknown key, did you mean "settings"?
     config.toml:4:1: settings.retention_days: must be from 1 to 36500
     config.toml:5:1: settings.durability: must be "process" or "power"

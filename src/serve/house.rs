@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::builtin::status::Sources;
 use crate::builtin::{Builtin, SELFTEST_VARIABLE};
 use crate::config::Loaded;
+use crate::config::clients::Clients;
 use crate::config::launch::LaunchKey;
 use crate::config::program::Program;
 use crate::config::server::Server;
@@ -51,6 +52,7 @@ impl House {
     /// Builds the house. Nothing here waits for a disk or a server.
     pub fn build(paths: &Paths, loaded: Loaded, started: Instant, lines: &Handle, work: &Runtime) -> Self {
         let settings = loaded.config.settings.clone();
+        let clients = Clients::new(loaded.config.clients.clone(), &settings);
         let journal = Journal::open(&paths.data_dir, options(&settings));
         work.spawn({
             let journal = journal.clone();
@@ -98,6 +100,7 @@ impl House {
             unasked,
             face,
             question_expiry: settings.question_expiry,
+            clients,
         };
         let client = Client::new(around, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;

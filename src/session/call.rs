@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use crate::downstream::connection::{Answer, Verdict};
 use crate::downstream::question::Question;
-use crate::era::Era;
 use crate::guard::{self, Guarded};
 use crate::outcome::{Cause, Outcome};
 use crate::router::{Call, Fault, Routed};
@@ -26,6 +25,9 @@ use crate::wire::Frame;
 /// So much of an id and of a name that nobody offers goes into the record, in characters: a client may
 /// write megabytes, and totals are kept for ever.
 const KEPT_CHARS_MAX: usize = 256;
+
+/// What stands around a server's questions in an answer has at most so many bytes.
+const AROUND_REQUESTS_BYTES: usize = 256;
 
 /// Runs a request to its end, whatever that is. Only a call of a tool has a row.
 pub async fn run(client: Arc<Client>, request: Request) {
@@ -52,7 +54,7 @@ pub async fn run(client: Arc<Client>, request: Request) {
             if let Some(row) = &mut row {
                 row.route(&parked.exchange.routed);
             }
-            client.asks_along(parked, place.id())
+            client.asks_along(parked, place.id(), rules)
         }
         Ok(Some(Begun::Way(mut way))) => {
             if let Some(row) = &mut row {
@@ -77,7 +79,7 @@ pub async fn run(client: Arc<Client>, request: Request) {
             };
             let number = row.as_ref().map(|row| row.begun.call);
             let telling = Telling { method: &method, thing: &thing, id: place.id(), number };
-            client.end(guarded, *way, &telling, rules.era)
+            client.end(guarded, *way, &telling, rules)
         }
     };
     match row {
@@ -215,11 +217,17 @@ impl Client {
     }
 
     /// The end of a request that was under way.
-    fn end(&self, guarded: Guarded<Result<Came, Fault>>, way: Way, telling: &Telling<'_>, era: Era) -> End {
+    fn end(
+        &self,
+        guarded: Guarded<Result<Came, Fault>>,
+        way: Way,
+        telling: &Telling<'_>,
+        rules: Rules,
+    ) -> End {
         let guarded = match guarded {
             Guarded::Done(Ok(Came::Asked(questions))) => {
                 let parked = Parked::new(way.exchange, questions, telling.method, telling.thing);
-                return self.asks_along(Box::new(parked), telling.id);
+                return self.asks_along(Box::new(parked), telling.id, rules);
             }
             Guarded::Done(Ok(Came::Answer(answer))) => {
                 self.arrived(&way.exchange.routed, &answer, telling);
@@ -237,7 +245,8 @@ impl Client {
             },
             id: telling.id,
             number: telling.number,
-            era,
+            era: rules.era,
+            line_bytes_max: rules.limits.line_bytes_max,
             cacheable: telling.method == "resources/read",
             connection: way.exchange.connection.as_deref(),
         };
@@ -245,8 +254,14 @@ impl Client {
     }
 
     /// Gives the server's questions to the client in place of an answer.
-    fn asks_along(&self, parked: Box<Parked>, id: &str) -> End {
+    fn asks_along(&self, parked: Box<Parked>, id: &str, rules: Rules) -> End {
         let requests = parked.requests();
+        let (bytes, bytes_max) =
+            (requests.len() + id.len() + AROUND_REQUESTS_BYTES, rules.limits.line_bytes_max);
+        if bytes > bytes_max {
+            let frame = Some(reply::too_large(bytes, bytes_max).frame(id));
+            return End { outcome: Outcome::TooLarge, cause: None, frame };
+        }
         let state = self.parking.park(*parked);
         let result = format!(
             r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":"{state}"}}"#

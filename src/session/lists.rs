@@ -11,8 +11,11 @@ use crate::list::{Each, List};
 use crate::session::listen::Listen;
 use crate::session::modern;
 use crate::session::reply::{self, Rpc};
-use crate::session::{Client, Permit};
+use crate::session::{Client, Permit, Rules};
 use crate::wire::{Frame, object};
+
+/// What stands around the items of a page has so many bytes, unless its cursor is a very long name.
+const AROUND_PAGE_BYTES: usize = 4096;
 
 /// What a client was shown of the lists.
 #[derive(Default)]
@@ -107,7 +110,7 @@ impl Client {
         self: &Arc<Self>,
         list: List,
         id: &str,
-        era: Era,
+        rules: Rules,
         params: Option<&RawValue>,
         permit: Permit,
     ) {
@@ -122,8 +125,10 @@ impl Client {
                 // The other pages of what was shown.
                 Some(_) => client.router.offers.loaded().await.catalog,
             };
-            let frame = page(&own_id, list, era, catalog.page(list, after.as_deref()));
-            client.outlet.answer(frame, permit);
+            let line_bytes_max = rules.limits.line_bytes_max;
+            let bytes_max = line_bytes_max.saturating_sub(own_id.len() + AROUND_PAGE_BYTES);
+            let frame = page(&own_id, list, rules.era, catalog.page(list, after.as_deref(), bytes_max));
+            client.outlet.answer(reply::readable(frame, &own_id, line_bytes_max), permit);
             let mut state = client.lock();
             let last = state.shown.last.get_mut(list);
             if after.is_none() || last.is_none() {

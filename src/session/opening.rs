@@ -18,6 +18,7 @@ impl Client {
         match legacy::initialize(params) {
             Ok(initialized) => {
                 let version = initialized.version;
+                let limits = self.clients.limits(initialized.client.name.as_deref());
                 self.sessions.initialized(initialized.client);
                 self.unasked.asks.open();
                 let sender: Arc<str> = initialized.face.modern_members().into();
@@ -25,6 +26,7 @@ impl Client {
                 {
                     let mut state = self.lock();
                     (state.legacy, state.sender) = (Some(version), Some(sender));
+                    state.limits = Some(limits);
                 }
                 self.introduce(id, permit, move |introduction| legacy::initialized(version, introduction));
             }
@@ -65,9 +67,11 @@ impl Client {
             if self.lock().legacy.is_none() {
                 self.face.send_if_modified(|face| modern::show(face, meta));
             }
-            return Ok(Rules { session: self.sessions.modern(client), era: Era::Modern });
+            let limits = self.clients.limits(client.name.as_deref());
+            return Ok(Rules { session: self.sessions.modern(client), era: Era::Modern, limits });
         }
         let session = self.sessions.legacy().ok_or_else(modern::no_session)?;
-        Ok(Rules { session, era: Era::Legacy })
+        let limits = self.lock().limits.unwrap_or_else(|| self.clients.limits(None));
+        Ok(Rules { session, era: Era::Legacy, limits })
     }
 }

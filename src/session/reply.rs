@@ -67,6 +67,24 @@ pub fn result(id: &str, result: &str) -> Frame {
     Frame::own(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes())
 }
 
+/// What a client is told that cannot read so much.
+#[must_use]
+pub fn too_large(bytes: usize, bytes_max: usize) -> Rpc {
+    let message =
+        format!("the answer has {bytes} bytes, more than the {bytes_max} that this client can read");
+    let data = json!({ "kind": Outcome::TooLarge.word(), "bytes": bytes });
+    Rpc { code: code::INTERNAL, message, data }
+}
+
+/// The answer, if its client can read so much.
+#[must_use]
+pub fn readable(frame: Frame, id: &str, bytes_max: usize) -> Frame {
+    match frame.len() {
+        bytes if bytes <= bytes_max => frame,
+        bytes => too_large(bytes, bytes_max).frame(id),
+    }
+}
+
 /// A notification without params.
 #[must_use]
 pub fn notification(method: &str) -> Frame {
@@ -94,6 +112,8 @@ pub struct Failure<'a> {
     pub retry_after: Option<Duration>,
     /// How the server ended.
     pub ending: Option<&'a Ending>,
+    /// How many bytes the answer has that is too large.
+    pub bytes: Option<usize>,
 }
 
 impl Failure<'_> {
@@ -140,6 +160,9 @@ impl Failure<'_> {
         }
         if let Some(after) = self.retry_after {
             put("retryAfterMs", u64::try_from(after.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        if let Some(bytes) = self.bytes {
+            put("bytes", bytes.into());
         }
         if let Some(ending) = self.ending {
             put("exitCode", ending.exit_code.into());

@@ -19,7 +19,8 @@ use crate::session::listen::Listen;
 use crate::session::outlet::{LEVELS, severity};
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
-use crate::session::{Client, Permit, broken_off};
+use crate::session::work::broken_off;
+use crate::session::{Client, Permit};
 use crate::wire::{Frame, Params, object};
 
 /// Subscriptions that one client may have open.

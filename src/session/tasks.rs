@@ -158,6 +158,7 @@ impl Client {
             id: request.place.id(),
             number: None,
             era: request.rules.era,
+            line_bytes_max: request.rules.limits.line_bytes_max,
             cacheable: false,
             connection: None,
         };

@@ -47,6 +47,8 @@ pub struct Teller<'a> {
     pub number: Option<CallId>,
     /// By which rules the client speaks.
     pub era: Era,
+    /// The longest line that it can read, in bytes.
+    pub line_bytes_max: usize,
     /// Whether the result of a modern server would say how long it may be kept.
     pub cacheable: bool,
     /// Where the request was sent.
@@ -58,7 +60,7 @@ impl Teller<'_> {
     #[must_use]
     pub fn end(&self, guarded: Guarded<Result<Answer, Fault>>) -> End {
         match guarded {
-            Guarded::Done(Ok(answer)) => self.answer(&answer),
+            Guarded::Done(Ok(answer)) => self.readable(self.answer(&answer)),
             Guarded::Done(Err(fault)) => self.fault(&fault),
             Guarded::Panicked(text) => {
                 tracing::error!(call = self.call(), name = %self.routed.name, text, "request panicked");
@@ -94,6 +96,22 @@ impl Teller<'_> {
         End { outcome, cause: None, frame: Some(splice(&answer.line, &cuts)) }
     }
 
+    /// A longer line would cost the client its session.
+    fn readable(&self, end: End) -> End {
+        let bytes = end.frame.as_ref().map_or(0, Frame::len);
+        match bytes <= self.line_bytes_max {
+            true => end,
+            false => self.too_large(bytes, &format!("the {} that this client can read", self.line_bytes_max)),
+        }
+    }
+
+    fn too_large(&self, bytes: usize, limit: &str) -> End {
+        let server = self.server();
+        let text =
+            format!("The answer of {server:?} has {bytes} bytes, more than {limit}. Ask for less at once.");
+        self.end_with(Failure { bytes: Some(bytes), ..self.told(Outcome::TooLarge, None, text) })
+    }
+
     fn fault(&self, fault: &Fault) -> End {
         let server = self.server();
         match fault {
@@ -124,12 +142,7 @@ impl Teller<'_> {
                     ..self.told(outcome, Some(ending.cause), text)
                 })
             }
-            Fault::TooLarge { bytes } => {
-                let text = format!(
-                    "The answer of {server:?} has {bytes} bytes, more than a line may have. Ask for less at once."
-                );
-                self.failure(Outcome::TooLarge, None, text)
-            }
+            Fault::TooLarge { bytes } => self.too_large(*bytes, "a line may have"),
             Fault::TimedOut { after } => {
                 let text = format!(
                     "The server {server:?} did not answer within {} s, and was told to cancel the call; whether it \
@@ -194,6 +207,7 @@ impl Teller<'_> {
             retryable: false,
             retry_after: None,
             ending: None,
+            bytes: None,
         }
     }
 

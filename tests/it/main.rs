@@ -58,4 +58,5 @@ mod secrets;
 mod server_dies;
 mod server_starts;
 mod stored_lists;
+mod too_large;
 mod verbs;

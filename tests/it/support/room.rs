@@ -48,6 +48,12 @@ impl Room {
         self
     }
 
+    /// What is said of the clients of this name, each key on a line of its own: `result_max_mib = 1`.
+    pub fn client(mut self, name: &str, keys: &str) -> Self {
+        let _ = writeln!(self.servers, "[clients.{}]\n{keys}", json!(name));
+        self
+    }
+
     /// A line of `[settings]`: `first_list_wait_s = 1`.
     pub fn setting(mut self, line: &str) -> Self {
         let _ = writeln!(self.settings, "{line}");

@@ -92,6 +92,12 @@ impl Bridge {
         self.initialize_with(json!({ "protocolVersion": version }))
     }
 
+    /// The same as a client of this name.
+    #[track_caller]
+    pub fn initialize_by(&mut self, client: &str) -> Value {
+        self.initialize_with(json!({ "clientInfo": { "name": client, "version": "1" } }))
+    }
+
     /// The same with these members instead of the usual ones: `{"capabilities": {"elicitation": {}}}`.
     #[track_caller]
     pub fn initialize_with(&mut self, members: Value) -> Value {
