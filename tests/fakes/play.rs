@@ -199,6 +199,13 @@ impl Server {
                     return self.act(action, turn);
                 }
             }
+            Action::Times { count, action } => {
+                for _ in 0..*count {
+                    if let Then::End = self.act(action, turn) {
+                        return Then::End;
+                    }
+                }
+            }
             other if self.happens(other, ask) => {}
             answer => {
                 if std::mem::take(&mut turn.open) {

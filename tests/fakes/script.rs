@@ -71,6 +71,7 @@
 //! close-stdout              nothing can be written from here on
 //! fork-deaf [hold] [FILE]   start a grandchild that ignores SIGTERM (and holds stdout open); its id goes to FILE
 //! once FILE ACTION          ACTION only the first time ever: FILE marks that it happened
+//! times N ACTION            ACTION N times
 //! ```
 //!
 //! In `reply`, `raw`, `notify`, `request` and `ask` the words `$ID`, `$ARGS` and `$TOKEN` stand for the request's own bytes,

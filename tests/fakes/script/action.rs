@@ -39,6 +39,7 @@ pub enum Action {
     CloseStdout,
     ForkDeaf { hold_stdout: bool, pid_file: Option<PathBuf> },
     Once { marker: PathBuf, action: Box<Action> },
+    Times { count: u64, action: Box<Action> },
 }
 
 impl Action {
@@ -47,10 +48,10 @@ impl Action {
         matches!(self.innermost(), Self::Sleep(_) | Self::Request { .. })
     }
 
-    /// What `once` holds, or else the action itself.
+    /// What `once` or `times` holds, or else the action itself.
     pub fn innermost(&self) -> &Self {
         match self {
-            Self::Once { action, .. } => action.innermost(),
+            Self::Once { action, .. } | Self::Times { action, .. } => action.innermost(),
             action => action,
         }
     }
@@ -105,6 +106,7 @@ fn action(text: &str) -> Result<Action, String> {
         "close-stdout" => Action::CloseStdout,
         "fork-deaf" => fork_deaf(rest),
         "once" => once(some(rest)?)?,
+        "times" => times(some(rest)?)?,
         other => return Err(format!("no action `{other}`")),
     })
 }
@@ -148,6 +150,11 @@ fn fork_deaf(rest: &str) -> Action {
 fn once(rest: &str) -> Result<Action, String> {
     let (marker, then) = word(rest);
     Ok(Action::Once { marker: marker.into(), action: Box::new(action(then)?) })
+}
+
+fn times(rest: &str) -> Result<Action, String> {
+    let (count, then) = word(rest);
+    Ok(Action::Times { count: number(count)?, action: Box::new(action(then)?) })
 }
 
 /// Splits at `;`, except inside a JSON string; `\;` outside of one is a plain `;`.

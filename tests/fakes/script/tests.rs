@@ -33,6 +33,12 @@ fn once_holds_another_action() {
 }
 
 #[test]
+fn what_is_done_several_times_is_another_action() {
+    let action = Action::Times { count: 3, action: Box::new(Action::Garbage("a b".into())) };
+    check("times 3 garbage a b", &[action]);
+}
+
+#[test]
 fn a_fork_may_hold_stdout_and_tell_its_id() {
     check("fork-deaf", &[Action::ForkDeaf { hold_stdout: false, pid_file: None }]);
     check("fork-deaf hold /t", &[Action::ForkDeaf { hold_stdout: true, pid_file: Some("/t".into()) }]);
