@@ -22,8 +22,10 @@ pub mod store;
 
 // Doors to one outside thing each.
 pub mod config;
+pub mod control;
 pub mod credentials;
 pub mod lines;
+pub mod local;
 pub mod logging;
 pub mod paths;
 pub mod pipes;

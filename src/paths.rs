@@ -99,7 +99,7 @@ impl Paths {
     pub fn create(&self) -> Result<(), BadDataDir> {
         [&self.data_dir, &self.locks_dir, &self.logs_dir]
             .into_iter()
-            .try_for_each(|path| create_private(path))
+            .try_for_each(|path| private_folder(path))
     }
 }
 
@@ -108,7 +108,12 @@ fn given(path: Option<PathBuf>) -> Option<PathBuf> {
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
-fn create_private(path: &Path) -> Result<(), BadDataDir> {
+/// Makes a folder that is this user's alone (0700), and its parents as they come; one that exists already is
+/// taken from group and others.
+///
+/// # Errors
+/// When it is a symbolic link, not this user's own, or refused by the system.
+pub fn private_folder(path: &Path) -> Result<(), BadDataDir> {
     let failed = |source| BadDataDir::Io { path: path.to_owned(), source };
     if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
         return Err(BadDataDir::Symlink(path.to_owned()));

@@ -1,0 +1,133 @@
+//! Private doors of one user on this machine: behind each of them one process of ours listens.
+//!
+//! The doors of a data folder stand in one hall: the folder `run/` in it, which is this user's alone
+//! (0700), or, where that path is too long for a socket, a short private folder under `/tmp` that is named
+//! by the path's hash. A door appears when somebody listens behind it already, so that one which refuses
+//! is left over from a process that was killed: whoever finds it removes it. A door that stands is not
+//! opened again, so whoever wants a door of a fixed name enters it first.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+#[cfg(unix)]
+pub use crate::local::unix::{Listener, Stream};
+#[cfg(windows)]
+pub use crate::local::windows::{Listener, Stream};
+use crate::paths::{self, BadDataDir};
+
+/// The longest name of a door, in bytes.
+pub const NAME_BYTES_MAX: usize = 24;
+
+/// What the file of a door ends in.
+const END: &str = ".sock";
+
+/// The longest path of a socket, in bytes: macOS has room for 104 with a NUL, Linux for 108.
+const PATH_BYTES_MAX: usize = 103;
+
+/// The folder in which all doors of one data folder stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hall(PathBuf);
+
+/// A place where a process of this user may listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Its name in its hall.
+    pub name: String,
+    path: PathBuf,
+}
+
+impl Hall {
+    /// The hall of a data folder. Touches nothing.
+    #[must_use]
+    pub fn of(data_dir: &Path) -> Self {
+        let usual = data_dir.join("run");
+        let longest = usual.as_os_str().len() + 1 + NAME_BYTES_MAX + END.len();
+        if cfg!(windows) || longest <= PATH_BYTES_MAX {
+            return Self(usual);
+        }
+        // Not the variable TMPDIR: a desktop's programs and a shell may have two of them.
+        Self(Path::new("/tmp").join(format!("bridge-{}", hash(data_dir))))
+    }
+
+    /// Makes the folder.
+    ///
+    /// # Errors
+    /// When it is a symbolic link, another user's, or refused by the system.
+    pub fn make(&self) -> Result<(), BadDataDir> {
+        paths::private_folder(&self.0)
+    }
+
+    /// One door of this hall. Characters that are neither letters nor digits become dashes, and a long name
+    /// is cut.
+    #[must_use]
+    pub fn door(&self, name: &str) -> Door {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = name.chars().map(plain).take(NAME_BYTES_MAX).collect();
+        Door { path: self.0.join(format!("{name}{END}")), name }
+    }
+
+    /// Every door that stands here, sorted by name; nothing where there is no hall.
+    ///
+    /// # Errors
+    /// When the folder is there and is another user's, a symbolic link, or cannot be read.
+    pub fn doors(&self) -> Result<Vec<Door>, BadDataDir> {
+        if matches!(self.0.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Ok(Vec::new());
+        }
+        // A door in a folder of somebody else's is a trap.
+        self.make()?;
+        let entries =
+            std::fs::read_dir(&self.0).map_err(|source| BadDataDir::Io { path: self.0.clone(), source })?;
+        let name = |entry: std::fs::DirEntry| Some(entry.file_name().to_str()?.strip_suffix(END)?.to_owned());
+        let mut names: Vec<String> = entries.flatten().filter_map(name).collect();
+        names.sort();
+        Ok(names.iter().map(|name| self.door(name)).collect())
+    }
+}
+
+impl Door {
+    /// Listens behind this door, which appears when everything is ready. To be called on a runtime.
+    ///
+    /// # Errors
+    /// When somebody listens here already, or the system refuses.
+    pub fn open(&self) -> io::Result<Listener> {
+        Listener::open(&self.path)
+    }
+
+    /// Goes through the door; the caller holds the deadline. A door that nobody listens behind any more is
+    /// removed.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when nobody listens here; else when it is no door of this user's, or the
+    /// system refuses.
+    pub async fn enter(&self) -> io::Result<Stream> {
+        match self::enter(&self.path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                let _ = std::fs::remove_file(&self.path);
+                Err(io::Error::new(io::ErrorKind::NotFound, "nobody listens there any more"))
+            }
+            entered => entered,
+        }
+    }
+}
+
+#[cfg(unix)]
+use crate::local::unix::enter;
+#[cfg(windows)]
+use crate::local::windows::enter;
+
+/// Sixteen hexadecimal digits that stand for a path.
+fn hash(path: &Path) -> String {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests;
