@@ -18,6 +18,7 @@ pub mod pending;
 mod record;
 pub mod reply;
 mod request;
+mod row;
 pub mod settle;
 mod subscribe;
 mod tasks;
@@ -337,7 +338,7 @@ impl Client {
                 }
             }
             Err(rpc) if envelope.method.as_deref() == Some("tools/call") => {
-                let settled = call::rejected(self, rules, id, line.len(), rpc.frame(id));
+                let settled = row::rejected(self, rules, id, line.len(), rpc.frame(id));
                 self.settling.settle(Settled { permit, ..settled });
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),

@@ -2,29 +2,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::downstream::connection::{Answer, Verdict};
 use crate::downstream::question::Question;
 use crate::guard::{self, Guarded};
-use crate::outcome::{Cause, Outcome};
+use crate::outcome::Outcome;
 use crate::router::{Call, Fault, Routed};
 use crate::session::exchange::{Exchange, Turn, is_able};
 use crate::session::parked::Parked;
 use crate::session::pending::Asking;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{ComesBack, Request, Thing, reads};
+use crate::session::row::Row;
 use crate::session::settle::Settled;
 use crate::session::teller::{self, End, Teller};
 use crate::session::{Client, Rules};
 use crate::store::ids::CallId;
-use crate::store::rows::{CallBegun, CallFinished};
-use crate::store::stamp;
-use crate::wire::Frame;
-
-/// So much of an id and of a name that nobody offers goes into the record, in characters: a client may
-/// write megabytes, and totals are kept for ever.
-const KEPT_CHARS_MAX: usize = 256;
 
 /// What stands around a server's questions in an answer has at most so many bytes.
 const AROUND_REQUESTS_BYTES: usize = 256;
@@ -95,33 +88,6 @@ pub async fn run(client: Arc<Client>, request: Request) {
     }
     // Only now: who waits for the last request waits for its answer.
     drop(place);
-}
-
-/// The row of a call that could not even be read.
-pub(super) fn rejected(
-    client: &Client,
-    rules: Rules,
-    request_id: &str,
-    bytes: usize,
-    answer: Frame,
-) -> Settled {
-    let begun = CallBegun {
-        call: client.call_ids.next(stamp::now_ms()),
-        session: rules.session,
-        request_id: kept(request_id).to_owned(),
-        server: None,
-        tool: "".into(),
-        started_at_ms: stamp::now_ms(),
-        request_bytes: bytes as u64,
-    };
-    let row = CallFinished {
-        begun,
-        duration_us: 0,
-        outcome: Outcome::Rejected,
-        error_kind: Some(Cause::BadParams.word()),
-        response_bytes: answer.len() as u64,
-    };
-    Settled { row, frame: Some(answer), permit: None }
 }
 
 /// How a request begins.
@@ -293,47 +259,4 @@ impl Client {
             self.whereabouts.look_through(server, &answer.line);
         }
     }
-}
-
-/// The row of a call that is under way.
-struct Row {
-    begun: CallBegun,
-    started: Instant,
-}
-
-impl Row {
-    fn new(client: &Client, rules: Rules, request_id: &str, call: &Call) -> Self {
-        let started_at_ms = stamp::now_ms();
-        let begun = CallBegun {
-            call: client.call_ids.next(started_at_ms),
-            session: rules.session,
-            request_id: kept(request_id).to_owned(),
-            server: None,
-            tool: kept(&call.shown).into(),
-            started_at_ms,
-            request_bytes: call.line.len() as u64,
-        };
-        Self { begun, started: Instant::now() }
-    }
-
-    fn route(&mut self, routed: &Routed) {
-        self.begun.server = routed.server.as_ref().map(|server| server.shared());
-        self.begun.tool = Arc::clone(&routed.name);
-    }
-
-    fn finished(self, end: &End) -> CallFinished {
-        CallFinished {
-            begun: self.begun,
-            duration_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            outcome: end.outcome,
-            error_kind: end.cause.map(Cause::word),
-            response_bytes: end.frame.as_ref().map_or(0, Frame::len) as u64,
-        }
-    }
-}
-
-/// What the record keeps of a client's own words.
-fn kept(words: &str) -> &str {
-    let end = words.char_indices().nth(KEPT_CHARS_MAX).map(|(end, _)| end);
-    end.and_then(|end| words.get(..end)).unwrap_or(words)
 }
