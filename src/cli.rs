@@ -2,10 +2,12 @@
 
 pub mod completions;
 pub mod demo;
+mod running;
 pub mod sample;
 pub mod serve;
 pub mod sessions;
 pub mod stats;
+pub mod status;
 mod words;
 
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use crate::paths::{Overrides, Paths};
 #[command(after_help = "Examples:
   bridge demo                          see it survive a crash, in 20 seconds
   bridge serve --config ~/mcp.json     what an AI client starts
+  bridge status                        what it does now
   bridge stats --since 24h             what happened since yesterday")]
 pub struct Cli {
     #[command(flatten)]
@@ -44,6 +47,8 @@ pub struct Places {
 enum Verb {
     /// Serves one client on stdin and stdout; this is what a client's configuration names.
     Serve(serve::Args),
+    /// Shows the bridges that run now: their clients, and what each of their servers does.
+    Status(status::Args),
     /// Shows how often each tool was called, how often it failed and how long it took.
     Stats(stats::Args),
     /// Shows who was attached, since when, and how it ended.
@@ -81,6 +86,9 @@ impl Cli {
         };
         match verb {
             Verb::Serve(args) => serve::run(&args, overrides),
+            Verb::Status(args) => {
+                status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }

@@ -1,7 +1,7 @@
 //! A running bridge is asked what it does, and told what to do, through a private door ([`crate::local`]).
 //!
-//! One line of JSON each way and the conversation is over: `{"v":1,"verb":"restart","server":"time"}` is
-//! answered by `{"v":1,"result":…}`, or by `{"v":1,"error":"words for a person"}`.
+//! One line of JSON each way and the conversation is over: `{"v":1,"verb":"status"}` is answered by `{"v":1,"result":…}`,
+//! or by `{"v":1,"error":"words for a person"}`.
 
 use std::future::Future;
 use std::io;
@@ -39,13 +39,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Request {
     /// What it does.
     Status,
-    /// To read its configuration again.
-    Reload,
-    /// To end a server's processes, forget its failures, and start it again.
-    Restart {
-        /// The server's name.
-        server: String,
-    },
 }
 
 /// The answer while it is made; an error is words for a person.
@@ -178,8 +171,6 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = io::Result<T>
 fn write(request: &Request) -> Value {
     match request {
         Request::Status => json!({ "v": VERSION, "verb": "status" }),
-        Request::Reload => json!({ "v": VERSION, "verb": "reload" }),
-        Request::Restart { server } => json!({ "v": VERSION, "verb": "restart", "server": server }),
     }
 }
 
@@ -188,18 +179,13 @@ fn read(line: &[u8]) -> Result<Request, String> {
     struct Question {
         v: u64,
         verb: String,
-        #[serde(default)]
-        server: Option<String>,
     }
     let question: Question = serde_json::from_slice(line)
         .map_err(|_| format!(r#"a question is one line like {{"v":{VERSION},"verb":"status"}}"#))?;
-    match (question.v, question.verb.as_str(), question.server) {
-        (VERSION, "status", _) => Ok(Request::Status),
-        (VERSION, "reload", _) => Ok(Request::Reload),
-        (VERSION, "restart", Some(server)) => Ok(Request::Restart { server }),
-        (VERSION, "restart", None) => Err("restart needs the name of a server".into()),
-        (VERSION, verb, _) => Err(format!("the verb {verb:?} is not known here")),
-        (version, ..) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),
+    match (question.v, question.verb.as_str()) {
+        (VERSION, "status") => Ok(Request::Status),
+        (VERSION, verb) => Err(format!("the verb {verb:?} is not known here")),
+        (version, _) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! at length (starts, own tools, the stored lists) lives on another one (house.md, "Where the
 //! microseconds go").
 
+mod desk;
 mod house;
 mod recorder;
 
@@ -68,7 +69,14 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     let work = work.context("cannot start the runtime")?;
     let house = House::build(&paths, loaded, started, lines.handle(), &work);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = house.servers(), "serving");
-    let reason = lines.block_on(live(house, stdio, closing));
+    let desk = work.spawn(house.desk().run(paths.data_dir));
+    let reason = lines.block_on(async {
+        let reason = live(house, stdio, closing).await;
+        desk.abort();
+        // It takes its door with it.
+        let _ = desk.await;
+        reason
+    });
     tracing::info!(%reason, elapsed_ms = started.elapsed().as_millis(), "stopped");
     work.shutdown_background();
     lines.shutdown_background();

@@ -15,7 +15,7 @@ mod opening;
 pub mod outlet;
 mod parked;
 pub mod pending;
-mod record;
+pub mod record;
 pub mod reply;
 mod request;
 mod row;
@@ -45,7 +45,7 @@ use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
 use crate::session::pending::Pending;
-use crate::session::record::Sessions;
+use crate::session::record::{Attached, Sessions};
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
 use crate::session::settle::{Settled, Settling};
@@ -207,6 +207,12 @@ impl Client {
     /// Closes the client's sessions in the record; their locks are to be released when that is committed.
     pub fn close(&self, reason: &str) -> Vec<SessionLock> {
         self.sessions.close(reason)
+    }
+
+    /// Who is attached, in the order in which they came.
+    #[must_use]
+    pub fn attached(&self) -> Vec<Attached> {
+        self.sessions.attached()
     }
 
     async fn make_room(&self, bytes: usize) -> Permit {

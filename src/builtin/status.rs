@@ -34,6 +34,13 @@ pub struct Sources {
 
 /// The report, as text and as data.
 pub(super) fn report(sources: &Sources) -> Answer {
+    let structured = data(sources);
+    Answer { text: text(&structured), structured: Some(structured) }
+}
+
+/// The report as data.
+#[must_use]
+pub fn data(sources: &Sources) -> Value {
     let view = sources.offers.view();
     let servers: Vec<Value> = sources.servers.iter().map(|pool| server(pool, &view)).collect();
     let trouble = sources.journal.trouble();
@@ -48,7 +55,7 @@ pub(super) fn report(sources: &Sources) -> Answer {
             "shown": clash.shown,
         })
     });
-    let structured = json!({
+    json!({
         "bridge": {
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -66,8 +73,7 @@ pub(super) fn report(sources: &Sources) -> Answer {
         "resourceTemplates": view.catalog.len(List::Templates),
         "nameClashes": clashes.collect::<Vec<_>>(),
         "record": { "lostRows": trouble.lost_rows, "lastError": trouble.last_error },
-    });
-    Answer { text: text(&structured), structured: Some(structured) }
+    })
 }
 
 fn server(pool: &Pool, view: &View) -> Value {

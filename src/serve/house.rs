@@ -24,6 +24,7 @@ use crate::paths::Paths;
 use crate::recovery;
 use crate::router::Router;
 use crate::router::offers::{Known, Offers};
+use crate::serve::desk::Desk;
 use crate::serve::house::servers::Yard;
 use crate::serve::recorder::Recorder;
 use crate::session::outlet::Outlet;
@@ -45,7 +46,7 @@ pub struct House {
     pub in_line_bytes_max: usize,
     /// Every server's, and behind them that of the bridge's own tools.
     pools: Vec<Arc<Pool>>,
-    servers: usize,
+    sources: Arc<Sources>,
 }
 
 impl House {
@@ -89,9 +90,8 @@ impl House {
             journal: journal.clone(),
             started,
         });
-        let own = yard.own(Builtin::new(sources, selftest));
+        let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
         let router = Arc::new(Router::new(pools.clone(), Arc::clone(&own), offers, settings.first_list_wait));
-        let servers = pools.len();
         pools.push(own);
         let around = Around {
             router,
@@ -104,12 +104,17 @@ impl House {
         };
         let client = Client::new(around, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;
-        Self { journal, client, outlet, in_line_bytes_max, pools, servers }
+        Self { journal, client, outlet, in_line_bytes_max, pools, sources }
     }
 
     /// How many servers may be started.
     pub fn servers(&self) -> usize {
-        self.servers
+        self.sources.servers.len()
+    }
+
+    /// Who answers to this bridge's user.
+    pub fn desk(&self) -> Desk {
+        Desk { sources: Arc::clone(&self.sources), client: Arc::clone(&self.client) }
     }
 
     /// Tells every keeper to end its server, all at once; the future waits until they are gone.

@@ -23,7 +23,18 @@ struct Open {
     legacy: Option<SessionId>,
     modern: HashMap<Option<String>, SessionId>,
     last_modern: Option<SessionId>,
-    locks: Vec<(SessionId, Option<SessionLock>)>,
+    all: Vec<(Attached, Option<SessionLock>)>,
+}
+
+/// A client that is attached.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// Its session.
+    pub session: SessionId,
+    /// What it says of itself.
+    pub client: ClientInfo,
+    /// Since when, Unix milliseconds.
+    pub since_ms: i64,
 }
 
 impl Sessions {
@@ -36,8 +47,12 @@ impl Sessions {
     pub fn initialized(&self, client: ClientInfo) {
         let mut open = self.lock();
         match open.legacy {
-            Some(id) => self.journal.session_renewed(id, client),
-            None => open.legacy = Some(self.start(&mut open.locks, client)),
+            Some(id) => {
+                let all = open.all.iter_mut().map(|(attached, _)| attached);
+                all.filter(|all| all.session == id).for_each(|all| all.client = client.clone());
+                self.journal.session_renewed(id, client);
+            }
+            None => open.legacy = Some(self.start(&mut open.all, client)),
         }
     }
 
@@ -56,29 +71,34 @@ impl Sessions {
             return last;
         }
         let name = client.name.clone();
-        let id = self.start(&mut open.locks, client);
+        let id = self.start(&mut open.all, client);
         open.modern.insert(name, id);
         open.last_modern = Some(id);
         id
     }
 
+    /// Who is attached, in the order in which they came.
+    pub fn attached(&self) -> Vec<Attached> {
+        self.lock().all.iter().map(|(attached, _)| attached.clone()).collect()
+    }
+
     /// Closes every session. Their locks are to be released when that is committed: a sibling takes an
     /// open row without its lock for a crash.
     pub fn close(&self, reason: &str) -> Vec<SessionLock> {
-        let open = std::mem::take(&mut self.lock().locks);
-        let close = |(id, lock)| {
-            self.journal.session_closed(id, reason);
+        let all = std::mem::take(&mut self.lock().all);
+        let close = |(attached, lock): (Attached, _)| {
+            self.journal.session_closed(attached.session, reason);
             lock
         };
-        open.into_iter().filter_map(close).collect()
+        all.into_iter().filter_map(close).collect()
     }
 
-    fn start(&self, locks: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
+    fn start(&self, all: &mut Vec<(Attached, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
         let now = stamp::now_ms();
         let id = SessionId::new(now);
         let lock = SessionLock::create(self.journal.data_dir(), id)
             .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
-        locks.push((id, lock.ok()));
+        all.push((Attached { session: id, client: client.clone(), since_ms: now }, lock.ok()));
         tracing::info!(
             session = %id,
             client = client.name,

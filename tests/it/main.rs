@@ -57,6 +57,7 @@ mod said;
 mod secrets;
 mod server_dies;
 mod server_starts;
+mod status_verb;
 mod stored_lists;
 mod too_large;
 mod verbs;

@@ -1,0 +1,42 @@
+//! The bridges that run now, asked all at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::control::{self, NoAnswer, Request};
+use crate::local::Hall;
+
+/// One bridge that runs, and what it said.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Its answer, or why there is none.
+    pub answer: Result<Value, NoAnswer>,
+}
+
+/// Asks every bridge of a data folder the same, side by side; each has this long.
+///
+/// # Errors
+/// When the folder of their doors is not this user's own.
+pub fn ask_all(data_dir: &Path, request: &Request, patience: Duration) -> anyhow::Result<Vec<Asked>> {
+    let doors = Hall::of(data_dir).doors()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let asked = doors.iter().map(|door| async move {
+        let answer = control::ask(door, request, patience).await;
+        Asked { pid: control::pid_behind(door), answer }
+    });
+    let mut asked = runtime.block_on(join_all(asked));
+    asked.retain(|asked| !matches!(asked.answer, Err(NoAnswer::Gone)));
+    Ok(asked)
+}
+
+/// What is said when nobody runs.
+pub fn nobody(data_dir: &Path) -> String {
+    format!("No bridge runs on {}.\nAn AI client starts it with `bridge serve`.", data_dir.display())
+}

@@ -1,0 +1,232 @@
+//! `bridge status`: what the bridges that run now, and their servers, are doing.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::running::{self, Asked};
+use crate::cli::words;
+use crate::control::Request;
+use crate::store::stamp;
+
+/// A bridge that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Show the bridges that run now, and what each of their servers does
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    after_help = "A server is stopped until somebody needs it; its breaker is open while it failed too often
+and calls to it are refused.
+
+Examples:
+  bridge status          every bridge that runs, and its servers
+  bridge status --json   for a script"
+)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what the bridges of a data folder say of themselves.
+///
+/// # Errors
+/// When the folder of their sockets is not this user's own.
+pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let asked = running::ask_all(data_dir, &Request::Status, PATIENCE)?;
+    let text = match (args.json, asked.as_slice()) {
+        (true, asked) => format!("{:#}", asked.iter().map(json_of).collect::<Value>()),
+        (false, []) => running::nobody(data_dir),
+        (false, asked) => screen(asked, words::now_ms(), words::screen_columns()),
+    };
+    words::say(out, &text)
+}
+
+fn json_of(asked: &Asked) -> Value {
+    match &asked.answer {
+        Ok(answer) => {
+            let mut all = json!({ "pid": asked.pid, "answers": true });
+            if let (Some(all), Some(answer)) = (all.as_object_mut(), answer.as_object()) {
+                all.extend(answer.clone());
+            }
+            all
+        }
+        Err(error) => json!({ "pid": asked.pid, "answers": false, "error": error.to_string() }),
+    }
+}
+
+fn screen(asked: &[Asked], now_ms: i64, columns: u16) -> String {
+    let of_one = |asked: &Asked| {
+        let pid = asked.pid.map_or_else(|| "?".into(), |pid| pid.to_string());
+        match &asked.answer {
+            Ok(answer) => bridge(&pid, answer, now_ms, columns),
+            Err(error) => format!("bridge {pid}  {error}"),
+        }
+    };
+    asked.iter().map(of_one).collect::<Vec<_>>().join("\n\n")
+}
+
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
+    let status = &answer["status"];
+    let sessions = list(&answer["sessions"]).iter().map(|session| client(session, now_ms));
+    let sessions = Some(sessions.collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty());
+    let mut text = format!(
+        "bridge {pid}  {}\n  started {}, version {}, {} tools on offer\n  configuration {}",
+        sessions.unwrap_or_else(|| "no client has said a word yet".into()),
+        ago(&answer["since"], now_ms),
+        words_of(&status["bridge"]["version"]),
+        words::count(status["tools"].as_u64().unwrap_or_default()),
+        status["config"]["file"].as_str().unwrap_or("none"),
+    );
+    let servers = list(&status["servers"]);
+    if !servers.is_empty() {
+        let rows = servers.iter().map(|server| row(server, now_ms)).collect();
+        let header = ["SERVER", "STATE", "SINCE", "PID", "TOOLS", "RESTARTS", "BREAKER"];
+        text.push_str("\n\n");
+        text.push_str(&words::table(&header, &[2, 3, 4, 5], rows, columns));
+    }
+    let mut remarks: Vec<String> = servers.iter().filter_map(why).collect();
+    remarks.extend(list(&status["config"]["mistakes"]).iter().map(|it| format!("mistake: {}", words_of(it))));
+    if let Some(error) = status["record"]["lastError"].as_str() {
+        remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));
+    }
+    if !remarks.is_empty() {
+        text.push_str(&format!("\n\n{}", remarks.join("\n")));
+    }
+    text
+}
+
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn client(session: &Value, now_ms: i64) -> String {
+    let name = session["client"].as_str().unwrap_or("(unnamed)");
+    let version = session["clientVersion"].as_str().map(|version| format!(" {version}"));
+    format!("{name}{}, attached {}", version.unwrap_or_default(), ago(&session["since"], now_ms))
+}
+
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn row(server: &Value, now_ms: i64) -> Vec<String> {
+    let number = |value: &Value| value.as_u64().map_or_else(|| "-".into(), words::count);
+    vec![
+        words_of(&server["name"]).into(),
+        words_of(&server["state"]).into(),
+        ago(&server["since"], now_ms),
+        server["pid"].as_u64().map_or_else(|| "-".into(), |pid| pid.to_string()),
+        number(&server["tools"]),
+        words::count(server["starts"].as_u64().unwrap_or_default().saturating_sub(1)),
+        server["breaker"].as_str().unwrap_or("-").into(),
+    ]
+}
+
+/// Why a server is in its state, and when it may leave it.
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn why(server: &Value) -> Option<String> {
+    let because = server["because"].as_str()?;
+    let again = server["retryAfterSeconds"].as_u64().map(|s| format!("; again in {}", words::seconds(s)));
+    Some(format!("{}: {because}{}", words_of(&server["name"]), again.unwrap_or_default()))
+}
+
+fn ago(time: &Value, now_ms: i64) -> String {
+    time.as_str().and_then(stamp::parse).map_or_else(|| "-".into(), |at_ms| words::ago(at_ms, now_ms))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn words_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::NoAnswer;
+
+    const NOW_MS: i64 = 1_795_232_400_000;
+
+    fn time(before_s: i64) -> String {
+        stamp::text(NOW_MS - before_s * 1_000)
+    }
+
+    fn server(name: &str, state: &str, more: &Value) -> Value {
+        let mut server = json!({
+            "name": name, "state": state, "since": time(90), "pid": null, "tools": 3, "starts": 0,
+            "breaker": "closed", "because": null, "retryAfterSeconds": null,
+        });
+        server.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server
+    }
+
+    fn answer() -> Value {
+        json!({
+            "since": time(7_400),
+            "sessions": [
+                { "session": "0", "client": "claude-code", "clientVersion": "2.1.0", "since": time(7_300) },
+                { "session": "1", "client": null, "clientVersion": null, "since": time(5) },
+            ],
+            "status": {
+                "bridge": { "version": "0.1.0" },
+                "config": { "file": "/home/x/.config/bridge/config.toml", "mistakes": ["config.toml:3:1: no"] },
+                "tools": 1_234,
+                "servers": [
+                    server("time", "ready", &json!({ "pid": 4711, "starts": 2 })),
+                    server("a-server-with-a-long-name", "stopped", &json!({ "tools": null, "since": time(7_400) })),
+                    server("github", "parked", &json!({
+                        "breaker": "open", "starts": 6, "because": "ended with exit code 3",
+                        "retryAfterSeconds": 59,
+                    })),
+                ],
+                "record": { "lostRows": 2, "lastError": "disk full" },
+            },
+        })
+    }
+
+    #[test]
+    fn the_screen_fits_80_columns() {
+        let asked = [
+            Asked { pid: Some(4_001), answer: Ok(answer()) },
+            Asked { pid: Some(4_002), answer: Err(NoAnswer::Late(PATIENCE)) },
+        ];
+        insta::assert_snapshot!(screen(&asked, NOW_MS, 80), @r"
+        bridge 4001  claude-code 2.1.0, attached 2h ago, (unnamed), attached 5s ago
+          started 2h ago, version 0.1.0, 1,234 tools on offer
+          configuration /home/x/.config/bridge/config.toml
+
+        SERVER                     STATE     SINCE   PID  TOOLS  RESTARTS  BREAKER
+        time                       ready    1m ago  4711      3         1  closed
+        a-server-with-a-long-name  stopped  2h ago     -      -         0  closed
+        github                     parked   1m ago     -      3         5  open
+
+        github: ended with exit code 3; again in 59s
+        mistake: config.toml:3:1: no
+        the record has a gap of 2 rows: disk full
+
+        bridge 4002  did not answer within 2 s
+        ");
+    }
+
+    #[test]
+    fn a_bridge_without_servers_and_clients_says_so() {
+        let answer = json!({
+            "since": time(1), "sessions": [],
+            "status": { "bridge": { "version": "0.1.0" }, "config": { "file": null }, "tools": 2, "servers": [] },
+        });
+        let asked = [Asked { pid: Some(1), answer: Ok(answer) }];
+        insta::assert_snapshot!(screen(&asked, NOW_MS, 80), @r"
+        bridge 1  no client has said a word yet
+          started 1s ago, version 0.1.0, 2 tools on offer
+          configuration none
+        ");
+    }
+
+    #[test]
+    fn json_holds_those_too_that_do_not_answer() {
+        let hung = json_of(&Asked { pid: Some(1), answer: Err(NoAnswer::Late(PATIENCE)) });
+        assert_eq!(hung, json!({ "pid": 1, "answers": false, "error": "did not answer within 2 s" }));
+        let well = json_of(&Asked { pid: Some(1), answer: Ok(answer()) });
+        assert_eq!((&well["answers"], &well["status"]["tools"]), (&json!(true), &json!(1_234)));
+    }
+}

@@ -1,0 +1,127 @@
+//! `bridge status` asks every bridge that runs on a data folder, and is not held up by one that hangs.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Bridge, Room, wait_until};
+
+/// What a verb prints: exit code, stdout.
+#[track_caller]
+fn run(room: &Room, args: &[&str]) -> (Option<i32>, String) {
+    let output = room.command(args).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[track_caller]
+fn status(room: &Room) -> Vec<Value> {
+    let (code, stdout) = run(room, &["status", "--json"]);
+    assert_eq!(code, Some(0));
+    serde_json::from_str(&stdout).unwrap()
+}
+
+fn doors(room: &Room) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(room.path("data/run")).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sock"))
+        .collect()
+}
+
+/// Starts a bridge and waits until it can be asked.
+#[track_caller]
+fn start(room: &Room) -> Bridge {
+    let before = doors(room).len();
+    let mut bridge = room.start();
+    bridge.initialize();
+    wait_until("it can be asked", || doors(room).len() > before);
+    bridge
+}
+
+#[test]
+fn every_bridge_tells_its_client_and_the_very_data_of_bridge_status() {
+    let room = Room::new().server("s", &[]);
+    let (mut one, two) = (start(&room), start(&room));
+    one.call("s__echo", json!({}));
+    let told = status(&room);
+    assert_eq!(told.len(), 2);
+    let of = |bridge: &Bridge| told.iter().find(|told| told["pid"] == bridge.pid()).unwrap();
+    let session = &of(&one)["sessions"][0];
+    assert_eq!((&session["client"], &session["clientVersion"]), (&json!("it"), &json!("1")));
+    assert_eq!(session["session"], one.rows("SELECT id FROM mcp_sessions ORDER BY id")[0][0]);
+    let mut own = one.status();
+    let mut theirs = of(&one)["status"].clone();
+    for status in [&mut own, &mut theirs] {
+        status["bridge"]["uptimeSeconds"].take();
+    }
+    assert_eq!(own, theirs);
+    assert_eq!(of(&two)["status"]["servers"][0]["state"], "stopped");
+    let (code, screen) = run(&room, &["status"]);
+    assert_eq!(code, Some(0));
+    assert!(screen.contains(&format!("bridge {}  it 1, attached ", one.pid())), "{screen}");
+    let row = screen.lines().find(|line| line.starts_with("s ") && line.contains("ready"));
+    assert!(row.is_some(), "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80 || line.contains('/')), "{screen}");
+}
+
+#[test]
+fn nobody_there_is_said_in_words_and_no_fault() {
+    let room = Room::new();
+    let (code, said) = run(&room, &["status"]);
+    assert_eq!(code, Some(0));
+    let place = room.data().display().to_string();
+    assert_eq!(said, format!("No bridge runs on {place}.\nAn AI client starts it with `bridge serve`.\n"));
+    assert_eq!(status(&room), Vec::<Value>::new());
+    assert!(!room.path("data/run").exists(), "looking makes nothing");
+}
+
+#[test]
+fn one_that_hangs_and_a_stranger_are_named_and_hold_nobody_up() {
+    let room = Room::new();
+    let (hung, well) = (start(&room), start(&room));
+    hung.signal(Signal::STOP);
+    let _silent = UnixListener::bind(room.path("data/run/1-silent.sock")).unwrap();
+    let before = Instant::now();
+    let told = status(&room);
+    assert!(before.elapsed() < Duration::from_secs(6), "{:?}", before.elapsed());
+    hung.signal(Signal::CONT);
+    let answers = |pid: u32| told.iter().find(|told| told["pid"] == pid).unwrap()["answers"].clone();
+    assert_eq!(
+        (answers(hung.pid()), answers(well.pid()), answers(1)),
+        (json!(false), json!(true), json!(false))
+    );
+    assert_eq!(told.len(), 3);
+}
+
+#[test]
+fn a_bridge_takes_its_socket_with_it_and_what_a_killed_one_left_is_removed() {
+    let room = Room::new();
+    let (ended, mut killed) = (start(&room), start(&room));
+    let [one, two] = doors(&room).try_into().unwrap();
+    for door in [&one, &two] {
+        assert_eq!(door.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(room.path("data/run").metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    ended.end();
+    assert_eq!(doors(&room).len(), 1);
+    killed.kill_9();
+    assert_eq!(doors(&room).len(), 1);
+    assert_eq!(status(&room), Vec::<Value>::new());
+    assert!(doors(&room).is_empty());
+}
+
+#[test]
+fn a_bridge_without_a_socket_serves_as_well_and_says_so_once() {
+    let room = Room::new().server("s", &[]);
+    std::fs::write(room.path("data/run"), "in the way").unwrap();
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.wait_for_log("no control socket");
+    assert_eq!(bridge.call("s__echo", json!({ "a": 1 }))["result"]["structuredContent"], json!({ "a": 1 }));
+    assert_eq!(bridge.log().matches("no control socket").count(), 1);
+}
