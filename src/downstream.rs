@@ -1,5 +1,6 @@
 //! Servers, as the rest of the house sees them: a [`Link`] to ask through, and its state to read.
 
+pub mod budget;
 pub mod connection;
 pub mod gate;
 pub mod greeting;

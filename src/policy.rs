@@ -5,11 +5,15 @@
 //! with each failure, too many failures in a short while park the server, and only readiness that
 //! lasts, or a person, makes the past forgotten.
 //!
-//! Invariants, each held by a property below:
+//! All connections to one server share one policy. Each start has a number, and whoever made it tells how
+//! it went on: [`Policy::ready`], then [`Policy::failed`] or [`Policy::ended`].
+//!
+//! Invariants, each held by a property or by the simulation below:
 //! - a delay never exceeds [`Limits::backoff_max`], a parking never [`Limits::recovery_max`];
-//! - no window of [`Limits::failure_window`] holds more than [`Limits::failure_threshold`] failures of
-//!   an owner who waits as told (as long as a parking outlasts the window);
-//! - after a parking the first failure parks again, and never for less than before.
+//! - no window of [`Limits::failure_window`] holds more than [`Limits::failure_threshold`] starts that
+//!   failed (as long as a parking outlasts the window): a start whose outcome is open counts as a failure;
+//! - after a parking one start goes first, and the others wait for its outcome;
+//! - when it fails it parks again, and never for less than before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -72,6 +76,8 @@ pub enum Verdict {
         /// How long, from the failure on.
         for_: Duration,
     },
+    /// It is parked already, by the failure of another start; nothing changes.
+    StayParked,
 }
 
 /// The breaker's state, under its usual name.
@@ -85,6 +91,34 @@ pub enum Breaker {
     HalfOpen,
 }
 
+impl Breaker {
+    /// Its word in status and log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// One start of a server, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start(u64);
+
+/// What is said to somebody who wants to start the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Start it now.
+    Now(Start),
+    /// Not before this time has passed.
+    After(Duration),
+    /// Not before another start has come to its outcome: it is the one that decides after a parking, or
+    /// there would be more failures than the budget has if all of them failed.
+    Undecided,
+}
+
 /// The memory of one server's failures.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -95,11 +129,16 @@ pub struct Policy {
     streak: i32,
     /// Parkings since the past was forgotten: the exponent of their length.
     parkings: u32,
-    /// Parked, and no readiness since.
+    /// Parked, and no start has succeeded since.
     parked: bool,
     /// No start before this.
     until: Duration,
-    ready_since: Option<Duration>,
+    /// The number of the next start.
+    next: u64,
+    /// Starts that are under way.
+    open: Vec<Start>,
+    /// The one of them that decides after a parking.
+    probe: Option<Start>,
 }
 
 impl Policy {
@@ -113,33 +152,81 @@ impl Policy {
             parkings: 0,
             parked: false,
             until: Duration::ZERO,
-            ready_since: None,
+            next: 0,
+            open: Vec::new(),
+            probe: None,
         }
     }
 
-    /// The server became ready: handshake done, first list received.
-    pub fn ready(&mut self, now: Duration) {
-        self.parked = false;
-        self.ready_since = Some(now);
+    /// Somebody wants to start the server.
+    pub fn start(&mut self, now: Duration) -> Admission {
+        let wait = self.wait(now);
+        if !wait.is_zero() {
+            return Admission::After(wait);
+        }
+        self.forget_old(now);
+        let is_full = self.failures.len() + self.open.len() >= self.threshold();
+        match self.parked {
+            true if self.probe.is_some() => return Admission::Undecided,
+            false if is_full => return Admission::Undecided,
+            _ => {}
+        }
+        let start = Start(self.next);
+        self.next += 1;
+        self.open.push(start);
+        self.probe = self.parked.then_some(start);
+        Admission::Now(start)
     }
 
-    /// A start failed, or a ready server ended on its own. `jitter` is a random value of 0.0..1.0.
-    pub fn failed(&mut self, now: Duration, nature: Nature, jitter: f64) -> Verdict {
-        let ready = self.ready_since.take().map(|since| now.saturating_sub(since));
-        if ready.is_some_and(|ready| ready >= self.limits.sustained) {
-            self.reset();
+    /// A start succeeded: handshake done, first list received.
+    pub fn ready(&mut self, start: Start) {
+        if self.close(start) {
+            self.parked = false;
         }
+    }
+
+    /// A start failed, or a ready server ended on its own. `ready_for` is how long it was ready, if it was
+    /// at all; `jitter` is a random value of 0.0..1.0.
+    pub fn failed(
+        &mut self,
+        start: Start,
+        now: Duration,
+        nature: Nature,
+        ready_for: Option<Duration>,
+        jitter: f64,
+    ) -> Verdict {
+        let was_probe = self.close(start);
+        if self.parked && !was_probe {
+            // It was started before the parking, which knows what it says.
+            return Verdict::StayParked;
+        }
+        self.forget_if_sustained(ready_for);
         self.streak = self.streak.saturating_add(1);
+        self.forget_old(now);
         self.failures.push_back(now);
-        let window = self.limits.failure_window;
-        self.failures.retain(|at| now.saturating_sub(*at) < window);
-        let over = self.failures.len() >= self.limits.failure_threshold.max(1) as usize;
-        if over || self.parked || nature == Nature::Lasting { self.park(now) } else { self.rest(now, jitter) }
+        let over = self.failures.len() >= self.threshold();
+        if over || was_probe || nature == Nature::Lasting { self.park(now) } else { self.rest(now, jitter) }
     }
 
-    /// Forgets the past: a person asked for it, or the configuration changed.
+    /// A server was ended on purpose, in its start or when it had been ready for a time.
+    pub fn ended(&mut self, start: Start, ready_for: Option<Duration>) {
+        self.close(start);
+        if !self.parked {
+            self.forget_if_sustained(ready_for);
+        }
+    }
+
+    /// Forgets the past: a person asked for it, or the configuration changed. Starts that are under way
+    /// count on.
     pub fn reset(&mut self) {
-        *self = Self::new(self.limits.clone());
+        let (next, open) = (self.next, std::mem::take(&mut self.open));
+        *self = Self { next, open, ..Self::new(self.limits.clone()) };
+    }
+
+    /// No start is allowed before this.
+    #[must_use]
+    pub fn until(&self) -> Duration {
+        self.until
     }
 
     /// How long until the next start is allowed; zero when it is allowed now.
@@ -158,13 +245,35 @@ impl Policy {
         }
     }
 
+    /// A start has come to its outcome; whether it was the one that decides.
+    fn close(&mut self, start: Start) -> bool {
+        self.open.retain(|open| *open != start);
+        self.probe.take_if(|probe| *probe == start).is_some()
+    }
+
+    fn threshold(&self) -> usize {
+        self.limits.failure_threshold.max(1) as usize
+    }
+
+    fn forget_old(&mut self, now: Duration) {
+        let window = self.limits.failure_window;
+        self.failures.retain(|at| now.saturating_sub(*at) < window);
+    }
+
+    fn forget_if_sustained(&mut self, ready_for: Option<Duration>) {
+        if ready_for.is_some_and(|ready| ready >= self.limits.sustained) {
+            self.reset();
+        }
+    }
+
     fn rest(&mut self, now: Duration, jitter: f64) -> Verdict {
         let limits = &self.limits;
         let factor = limits.backoff_factor.powi(self.streak - 1) * spread(jitter);
         let for_ = Duration::try_from_secs_f64(limits.backoff_first.as_secs_f64() * factor)
             .map_or(limits.backoff_max, |delay| delay.min(limits.backoff_max));
-        self.until = now.saturating_add(for_);
-        Verdict::Rest { for_ }
+        // Of two failures the later end counts.
+        self.until = self.until.max(now.saturating_add(for_));
+        Verdict::Rest { for_: self.wait(now) }
     }
 
     fn park(&mut self, now: Duration) -> Verdict {

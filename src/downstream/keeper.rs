@@ -6,6 +6,7 @@ mod greeting;
 mod hearing;
 mod leaving;
 mod lists;
+mod resting;
 mod wishes;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::server::Server;
+use crate::downstream::budget::{Budget, Permit};
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
@@ -36,7 +38,6 @@ use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
 use crate::lines::Lines;
 use crate::outcome::Cause;
 use crate::pipes;
-use crate::policy::{Limits, Policy};
 
 /// A start that takes longer holds up no other: it waits for something that more processes do not slow down.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -63,8 +64,8 @@ pub struct Surroundings {
     pub line_bytes_max: usize,
     /// Where starts wait their turn.
     pub gate: Arc<Gate>,
-    /// When it may be started again.
-    pub limits: Limits,
+    /// When it may be started again, shared by all connections to the server.
+    pub budget: Arc<Budget>,
     /// So many deadlines missed in a row, and it is replaced.
     pub hang_after: u32,
     /// So long without a call, and it is stopped.
@@ -96,8 +97,6 @@ pub struct Keeper {
     status: watch::Sender<Status>,
     orders: mpsc::Receiver<Order>,
     stop: watch::Receiver<bool>,
-    policy: Policy,
-    born: Instant,
 }
 
 /// A server that is started or attended.
@@ -117,17 +116,16 @@ impl Keeper {
     /// A keeper that has not started anything yet.
     #[must_use]
     pub fn new(server: Server, around: Surroundings, post: Post) -> Self {
-        let policy = Policy::new(around.limits.clone());
         let Post { interest, status, orders, stop } = post;
-        Self { server, around, interest, status, orders, stop, policy, born: Instant::now() }
+        Self { server, around, interest, status, orders, stop }
     }
 
     /// Keeps the server until it is told to stop; no process of it is left then.
     pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         loop {
-            let waited_for = tokio::select! {
-                waited_for = self.rest() => waited_for,
+            let (permit, waited_for) = tokio::select! {
+                allowed = self.rest() => allowed,
                 () = told(&mut stop) => return,
             };
             self.change(LinkState::Starting, None, |status| status.starts += 1);
@@ -135,61 +133,20 @@ impl Keeper {
                 pass = self.turn(waited_for) => pass,
                 () = told(&mut stop) => return self.change(LinkState::Stopped, None, |_| {}),
             };
-            self.live(pass, &mut stop).await;
+            self.live(pass, permit, &mut stop).await;
             if *stop.borrow() {
                 return;
             }
         }
     }
 
-    /// Waits until a start is allowed and wanted; whether somebody waits for it.
-    async fn rest(&mut self) -> bool {
-        let (mut woken, mut waited_for) = (false, false);
-        loop {
-            let wait = self.policy.wait(self.born.elapsed());
-            // Who has subscribed to something of it waits without a word, and may do so no more by now.
-            let wanted = woken || self.interest.look(Wants::is_waiting);
-            if wanted && wait.is_zero() {
-                return waited_for;
-            }
-            let parked = matches!(self.status.borrow().state, LinkState::Parked { .. });
-            tokio::select! {
-                order = self.orders.recv() => match order {
-                    // While parked, a request is refused at once and waits for nothing. The first one
-                    // after the parking may come long after `wait` was computed.
-                    Some(order @ (Order::Want | Order::Wake)) => {
-                        woken |= !parked || self.policy.wait(self.born.elapsed()).is_zero();
-                        waited_for |= matches!(order, Order::Want);
-                    }
-                    // Nobody starts a server for that; who waits hears that it is dropped.
-                    Some(Order::Relist { .. }) => {}
-                    None => std::future::pending().await,
-                },
-                () = tokio::time::sleep(wait), if wanted => {}
-            }
-        }
-    }
-
-    /// Waits for the turn to start: only so many do at once.
-    async fn turn(&mut self, waited_for: bool) -> Pass {
-        let mut turn = self.around.gate.queue(waited_for);
-        loop {
-            tokio::select! {
-                pass = turn.pass() => return pass,
-                Some(order) = self.orders.recv() => if matches!(order, Order::Want) {
-                    turn.is_wanted();
-                },
-            }
-        }
-    }
-
     /// One life of the server, from its start to its end.
-    async fn live(&mut self, pass: Pass, stop: &mut watch::Receiver<bool>) {
+    async fn live(&mut self, pass: Pass, mut permit: Permit, stop: &mut watch::Receiver<bool>) {
         let mut pass = Some(pass);
         let started = Instant::now();
         let mut running = match self.start() {
             Ok(running) => running,
-            Err(error) => return self.failed(Ending::of(error.cause, error.to_string()), None, started),
+            Err(error) => return self.not_started(&error, permit, started),
         };
         let pid = running.process.pid;
         let again = self.status.borrow().starts > 1;
@@ -214,6 +171,7 @@ impl Keeper {
             };
             match ready {
                 Ok(()) => {
+                    permit.ready();
                     self.is_ready(&running);
                     drop(pass.take());
                     break tokio::select! {
@@ -235,16 +193,14 @@ impl Keeper {
                     }
                     running = match self.start() {
                         Ok(running) => running,
-                        Err(error) => {
-                            return self.failed(Ending::of(error.cause, error.to_string()), None, started);
-                        }
+                        Err(error) => return self.not_started(&error, permit, started),
                     };
                     self.change(LinkState::Starting, Some(running.process.pid), |_| {});
                 }
             }
         };
         drop(pass);
-        self.leave(running, left).await;
+        self.leave(running, left, permit).await;
     }
 
     fn start(&self) -> Result<Running, NotStarted> {
@@ -304,7 +260,6 @@ impl Keeper {
     }
 
     fn is_ready(&mut self, running: &Running) {
-        self.policy.ready(self.born.elapsed());
         let pid = running.process.pid;
         self.tell(Happened::Ready { pid, took: running.started.elapsed() });
         self.change(LinkState::Ready(Arc::clone(&running.connection)), Some(pid), |_| {});
@@ -381,3 +336,6 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 fn is_told(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }
+
+#[cfg(test)]
+mod tests;

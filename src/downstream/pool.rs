@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::downstream::budget::Budget;
 use crate::downstream::interest::Interest;
 use crate::downstream::{Link, Order, Status, link};
 use crate::names::ServerName;
@@ -43,6 +44,8 @@ pub struct Terms {
     pub start_timeout: Duration,
     /// Whether it is started with the first list.
     pub warm: bool,
+    /// When it may be started again: one for all of its connections.
+    pub budget: Arc<Budget>,
 }
 
 /// The connections to one server.

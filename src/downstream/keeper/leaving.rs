@@ -4,11 +4,12 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::downstream::budget::Permit;
 use crate::downstream::keeper::{Keeper, Running};
-use crate::downstream::process;
+use crate::downstream::process::{self, NotStarted};
 use crate::downstream::{Ending, Happened, LinkState};
 use crate::outcome::Cause;
-use crate::policy::{Nature, Verdict};
+use crate::policy::Verdict;
 
 /// After a process ended, what it wrote last has this long to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -25,7 +26,7 @@ pub(super) enum Left {
 
 impl Keeper {
     /// Ends what is left of a life, and tells everybody who waits.
-    pub(super) async fn leave(&mut self, running: Running, left: Left) {
+    pub(super) async fn leave(&mut self, running: Running, left: Left, permit: Permit) {
         let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
         let pid = process.pid;
         let told = matches!(left, Left::Told | Left::Unused);
@@ -48,7 +49,7 @@ impl Keeper {
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
                 connection.end(Arc::new(ending.clone()));
-                self.failed(ending, Some(pid), started);
+                self.failed(ending, Some(pid), started, permit);
             }
         }
     }
@@ -59,26 +60,28 @@ impl Keeper {
         self.change(LinkState::Stopped, None, |_| {});
     }
 
+    /// There is no process.
+    pub(super) fn not_started(&mut self, error: &NotStarted, permit: Permit, started: Instant) {
+        self.failed(Ending::of(error.cause, error.to_string()), None, started, permit);
+    }
+
     /// A start failed or a ready server ended: says so, and decides when it may be started again.
-    pub(super) fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant) {
+    fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant, permit: Permit) {
         let ending = Arc::new(ending);
         let was_ready = matches!(self.status.borrow().state, LinkState::Ready(_));
         self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
-        let nature = match ending.cause {
-            Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
-            _ => Nature::Passing,
-        };
         // Those who asked for this start are about to hear of its end; who still wants the server asks again.
         while self.orders.try_recv().is_ok() {}
-        let verdict = self.policy.failed(self.born.elapsed(), nature, fastrand::f64());
-        // Not earlier than the policy's own moment: whoever sees it pass may start the server.
-        let now = Instant::now();
+        let verdict = permit.failed(&ending);
+        let until = self.around.budget.standing().until;
+        let because = Arc::clone(&ending);
         let state = match verdict {
-            Verdict::Rest { for_ } => LinkState::Resting { until: now + for_, because: Arc::clone(&ending) },
+            Verdict::Rest { .. } => LinkState::Resting { until, because },
             Verdict::Park { for_ } => {
                 self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
-                LinkState::Parked { until: now + for_, because: Arc::clone(&ending) }
+                LinkState::Parked { until, because }
             }
+            Verdict::StayParked => LinkState::Parked { until, because },
         };
         self.change(state, None, |status| {
             status.failed_starts += u64::from(!was_ready);

@@ -10,6 +10,7 @@ use crate::builtin::{Builtin, CALL_TIMEOUT};
 use crate::config::server::Server;
 use crate::config::settings::Settings;
 use crate::downstream::Watcher;
+use crate::downstream::budget::Budget;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
@@ -43,13 +44,15 @@ pub struct Yard {
 impl Yard {
     /// The pool of one server; nothing of it is started yet.
     pub fn pool(&self, server: Server) -> Arc<Pool> {
+        let settings = &self.settings;
+        let budget = Budget::new(limits(settings));
         let terms = Terms {
             name: server.name.clone(),
             call_timeout: server.call_timeout,
             start_timeout: server.start_timeout,
             warm: server.warm,
+            budget: Arc::clone(&budget),
         };
-        let settings = &self.settings;
         let around = Surroundings {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
@@ -59,7 +62,7 @@ impl Yard {
             log_bytes_max: settings.stderr_log_max_bytes,
             line_bytes_max: settings.out_line_max_bytes,
             gate: Arc::clone(&self.gate),
-            limits: limits(settings),
+            budget,
             hang_after: settings.hang_after,
             idle_stop: settings.idle_stop,
         };
@@ -73,6 +76,7 @@ impl Yard {
             call_timeout: CALL_TIMEOUT,
             start_timeout: CALL_TIMEOUT,
             warm: false,
+            budget: Budget::new(Limits::default()),
         };
         Pool::new(terms, &Own { builtin, relay: Arc::clone(&self.relay) }, &self.work)
     }

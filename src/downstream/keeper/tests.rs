@@ -1,0 +1,152 @@
+//! Keepers of one server share its budget.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::*;
+use crate::credentials::Template;
+use crate::downstream::greeting::Greeting;
+use crate::downstream::listing::Listing;
+use crate::downstream::question::Question;
+use crate::downstream::relay::Notification;
+use crate::downstream::{Link, NotReady, link};
+use crate::names::ServerName;
+use crate::policy::{Breaker, Limits};
+
+#[derive(Default)]
+struct Nobody {
+    starts: AtomicUsize,
+}
+
+impl Relay for Nobody {
+    fn notification(&self, _: &Notification<'_>) {}
+
+    fn asks_directly(&self) -> bool {
+        true
+    }
+
+    fn asked(&self, question: Question) {
+        question.forget();
+    }
+
+    fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
+
+    fn ended(&self, _: &Connection) {}
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Watcher for Nobody {
+    fn happened(&self, _: &ServerName, event: Happened) {
+        if matches!(event, Happened::Started { .. }) {
+            self.starts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn greeted_before(&self, _: &ServerName) -> Option<Greeting> {
+        None
+    }
+
+    fn listed(&self, _: &ServerName, _: Listing) {}
+}
+
+/// Some connections to a server that ends with code 3 as soon as it is started.
+struct Pool {
+    links: Vec<Link>,
+    budget: Arc<Budget>,
+    seen: Arc<Nobody>,
+    _stop: watch::Sender<bool>,
+    _face: watch::Sender<Face>,
+}
+
+impl Pool {
+    fn new(size: usize, recovery_timeout: Duration) -> Self {
+        let server = Server {
+            name: ServerName::parse("s").unwrap(),
+            command: "sh".to_owned(),
+            args: ["-c", "exit 3"].map(|arg| Template::parse(arg).unwrap()).into(),
+            env: Vec::new(),
+            cwd: None,
+            enabled: true,
+            warm: false,
+            start_timeout: Duration::from_secs(20),
+            call_timeout: Duration::from_secs(20),
+        };
+        let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
+        let (seen, gate) = (Arc::new(Nobody::default()), Gate::new(size));
+        let ((stop, stopped), (face, shown)) = (watch::channel(false), watch::channel(Face::default()));
+        let keep = |_| {
+            let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
+            let around = Surroundings {
+                lines: Handle::current(),
+                relay: seen.clone(),
+                face: shown.clone(),
+                watcher: seen.clone(),
+                log_file: "/dev/null".into(),
+                log_bytes_max: 1000,
+                line_bytes_max: 1000,
+                gate: Arc::clone(&gate),
+                budget: Arc::clone(&budget),
+                hang_after: 3,
+                idle_stop: None,
+            };
+            let interest = Arc::clone(&link.interest);
+            let post = Post { interest, status, orders, stop: stopped.clone() };
+            tokio::spawn(Keeper::new(server.clone(), around, post).run());
+            link
+        };
+        let links = (0..size).map(keep).collect();
+        Self { links, budget: Arc::clone(&budget), seen: Arc::clone(&seen), _stop: stop, _face: face }
+    }
+
+    async fn refused(&self, number: usize) -> NotReady {
+        self.links[number].ready().await.unwrap_err()
+    }
+
+    fn starts(&self) -> usize {
+        self.seen.starts.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_never_failed_is_refused_with_what_another_knows() {
+    let pool = Pool::new(2, Duration::from_secs(60));
+    pool.refused(0).await;
+    let refused = pool.refused(1).await;
+    assert_eq!((refused.ending.exit_code, pool.starts()), (Some(3), 1));
+    assert!(refused.retry_after.unwrap() > Duration::from_secs(50));
+    assert_eq!(pool.links[1].status().state.word(), "parked");
+    pool.budget.reset();
+    let mut status = pool.links[1].status.clone();
+    status.wait_for(|status| status.state.word() == "stopped").await.unwrap();
+    pool.refused(1).await;
+    assert_eq!(pool.starts(), 2, "a person lets it start at once");
+}
+
+#[tokio::test]
+async fn after_a_parking_one_connection_tries_and_all_hear_how_that_went() {
+    const PARKED: Duration = Duration::from_millis(300);
+    let pool = Pool::new(8, PARKED);
+    pool.refused(0).await;
+    let mut changes = pool.budget.changes();
+    while pool.budget.standing().breaker == Breaker::Open {
+        // Nothing changes; the time passes.
+        assert!(tokio::time::timeout(PARKED, changes.changed()).await.is_err());
+    }
+    let refused = join_all((0..8).map(|number| pool.refused(number))).await;
+    assert_eq!(pool.starts(), 2, "one of them decided");
+    for refused in refused {
+        assert_eq!(refused.ending.exit_code, Some(3));
+        assert!(refused.retry_after.is_some_and(|after| after <= PARKED * 2), "{refused:?}");
+    }
+}
