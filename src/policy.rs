@@ -15,6 +15,8 @@
 //! - after a parking one start goes first, and the others wait for its outcome;
 //! - when it fails it parks again, and never for less than before.
 
+pub mod retry;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -271,9 +273,8 @@ impl Policy {
         let factor = limits.backoff_factor.powi(self.streak - 1) * spread(jitter);
         let for_ = Duration::try_from_secs_f64(limits.backoff_first.as_secs_f64() * factor)
             .map_or(limits.backoff_max, |delay| delay.min(limits.backoff_max));
-        // Of two failures the later end counts.
-        self.until = self.until.max(now.saturating_add(for_));
-        Verdict::Rest { for_: self.wait(now) }
+        self.until = now.saturating_add(for_);
+        Verdict::Rest { for_ }
     }
 
     fn park(&mut self, now: Duration) -> Verdict {

@@ -1,5 +1,7 @@
 //! The promises of the policy.
 
+mod simulation;
+
 use super::*;
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 

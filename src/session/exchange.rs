@@ -17,6 +17,7 @@ use crate::downstream::question::{self, Question};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, NotReady};
 use crate::era::Era;
+use crate::policy::retry::{Retry, Sent};
 use crate::router::{Call, Fault, Routed};
 use crate::session::Client;
 use crate::session::pending::Asking;
@@ -163,14 +164,14 @@ impl Exchange {
     }
 
     fn send_again(&mut self, written: bool, ending: Arc<Ending>) -> Option<Fault> {
-        if !self.sent_again && (!written || self.reads) {
-            self.sent_again = true;
-            return None;
+        match (Sent { written, reads: self.reads, again: self.sent_again }).retry() {
+            Retry::Again => {
+                self.sent_again = true;
+                None
+            }
+            Retry::NotSent => Some(Fault::NotReady(NotReady { ending, retry_after: None })),
+            Retry::Unknown => Some(Fault::Ended(ending)),
         }
-        Some(match written {
-            true => Fault::Ended(ending),
-            false => Fault::NotReady(NotReady { ending, retry_after: None }),
-        })
     }
 
     /// Asks a client that takes requests what a modern server wants to know, and prepares the retry
