@@ -26,7 +26,9 @@ use crate::config::mistake::{Mistake, Report};
 use crate::config::server::{Around, Server};
 use crate::config::settings::Settings;
 use crate::config::tree::{Dialect, Fields, Node};
+use crate::names::ServerName;
 
+pub mod change;
 pub mod clients;
 mod json;
 pub mod launch;
@@ -82,8 +84,30 @@ pub struct Loaded {
     pub mistakes: Vec<Mistake>,
     /// What is right and may still surprise, in the same form.
     pub notes: Vec<Mistake>,
+    /// What of the file cannot be used.
+    pub broken: Broken,
+    /// Whether there is nothing at all in it.
+    pub is_empty: bool,
     /// The file, absolute; `None` if there is none to read.
     pub source: Option<PathBuf>,
+}
+
+/// What of a file cannot be used: a bridge that runs keeps what it had in its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// The file cannot be read, or not be understood as a whole.
+    pub file: bool,
+    /// Something in its settings, or in what it says of clients, is wrong.
+    pub settings: bool,
+    /// The servers whose entries have a mistake, each with the number of those before it, in the file's order,
+    /// that have none.
+    pub servers: Vec<(usize, ServerName)>,
+}
+
+impl Broken {
+    const fn whole() -> Self {
+        Self { file: true, settings: true, servers: Vec::new() }
+    }
 }
 
 /// The settings, clients and servers of a file.
@@ -109,8 +133,8 @@ pub fn load(file: Option<&Path>) -> Loaded {
     match read(&source) {
         Ok(bytes) => parse(&source, home, &bytes),
         Err(what) => {
-            let mistakes = vec![Mistake::of_file(&source, what)];
-            Loaded { mistakes, source: Some(source), ..Loaded::default() }
+            let (mistakes, broken) = (vec![Mistake::of_file(&source, what)], Broken::whole());
+            Loaded { mistakes, broken, source: Some(source), ..Loaded::default() }
         }
     }
 }
@@ -138,10 +162,10 @@ fn parse(file: &Path, home: Option<PathBuf>, bytes: &[u8]) -> Loaded {
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut report = Report::new(file, text);
-    let mut config = Config::default();
+    let (mut config, mut broken) = (Config::default(), Broken::whole());
     if is_text {
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        config = if is_json(file, text) {
+        (config, broken) = if is_json(file, text) {
             of_json(text, &Around { folder, home, dialect: Dialect::Client }, &mut report)
         } else {
             of_toml(text, &Around { folder, home, dialect: Dialect::Own }, &mut report)
@@ -150,7 +174,8 @@ fn parse(file: &Path, home: Option<PathBuf>, bytes: &[u8]) -> Loaded {
         report.mistake(text.len(), "", "not UTF-8 text from here on, save the file as UTF-8");
     }
     let (mistakes, notes) = report.done();
-    Loaded { config, mistakes, notes, source: Some(file.to_owned()) }
+    let is_empty = text.trim().is_empty();
+    Loaded { config, mistakes, notes, broken, is_empty, source: Some(file.to_owned()) }
 }
 
 fn is_json(file: &Path, text: &str) -> bool {
@@ -158,31 +183,35 @@ fn is_json(file: &Path, text: &str) -> bool {
     by_name || text.trim_start().starts_with('{')
 }
 
-fn of_toml(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
+fn of_toml(text: &str, around: &Around, report: &mut Report<'_>) -> (Config, Broken) {
     let root = match toml::tree(text) {
         Ok(root) => root,
         Err(fault) => {
             report.mistake(fault.at, "", fault.what);
-            return Config::default();
+            return (Config::default(), Broken::whole());
         }
     };
     let Some(mut fields) = Fields::of(root, report) else {
-        return Config::default();
+        return (Config::default(), Broken::whole());
     };
+    let before = report.count();
     let settings = fields.take("settings").map(|node| Settings::read(node, report)).unwrap_or_default();
     let clients = fields.take("clients").map(|node| clients::read_all(node, report)).unwrap_or_default();
-    let servers =
-        fields.take("servers").map(|node| server::read_all(node, around, report)).unwrap_or_default();
+    let settings_are_broken = report.count() > before;
+    let (servers, broken) = match fields.take("servers") {
+        None => (Vec::new(), Broken::default()),
+        Some(node) => server::read_all(node, around, report),
+    };
     fields.refuse_others(&["settings", "clients", "servers"], report);
-    Config { settings, clients, servers }
+    (Config { settings, clients, servers }, Broken { settings: settings_are_broken, ..broken })
 }
 
-fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
+fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> (Config, Broken) {
     let servers: Option<Node> = match json::servers(text) {
         Ok(servers) => servers,
         Err(fault) => {
             report.mistake(fault.at, "", fault.what);
-            return Config::default();
+            return (Config::default(), Broken::whole());
         }
     };
     let Some(servers) = servers else {
@@ -191,7 +220,8 @@ fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> Config {
             "",
             "no servers: there is neither a \"mcpServers\" nor a \"servers\" map in this file",
         );
-        return Config::default();
+        return (Config::default(), Broken::default());
     };
-    Config { servers: server::read_all(servers, around, report), ..Config::default() }
+    let (servers, broken) = server::read_all(servers, around, report);
+    (Config { servers, ..Config::default() }, broken)
 }

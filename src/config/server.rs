@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::Broken;
 use crate::config::mistake::{Report, suggestion};
 use crate::config::tree::{Dialect, Fields, Node, Value, template, text};
 use crate::credentials::Template;
@@ -69,11 +70,13 @@ pub(super) struct Around {
     pub dialect: Dialect,
 }
 
-/// Reads every entry; the result holds those without a mistake, in the file's order.
-pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> Vec<Server> {
+/// Reads every entry; the result holds those without a mistake, in the file's order, and says which others
+/// there are.
+pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> (Vec<Server>, Broken) {
     let Some(entries) = Fields::of(node, report) else {
-        return Vec::new();
+        return (Vec::new(), Broken { file: true, ..Broken::default() });
     };
+    let mut broken = Broken::default();
     let mut slugs: Vec<(String, String)> = Vec::new();
     let mut servers = Vec::new();
     for (key, node) in entries.into_members() {
@@ -94,13 +97,14 @@ pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> 
                 slugs.push((slug, node.path.clone()));
             }
         }
-        let Some(entry) = Fields::of(node, report) else {
-            continue;
-        };
-        let server = read(name, entry, around, report);
-        servers.extend(server.filter(|_| report.count() == before));
+        let server = Fields::of(node, report).and_then(|entry| read(name.clone(), entry, around, report));
+        if report.count() == before {
+            servers.extend(server);
+        } else {
+            broken.servers.extend(name.map(|name| (servers.len(), name)));
+        }
     }
-    servers
+    (servers, broken)
 }
 
 /// Reads one entry. What it gives back counts only if nothing was reported.

@@ -92,6 +92,35 @@ impl Settings {
         "recovery_timeout_s",
     ];
 
+    /// The keys whose values differ: those that hold for every server's next life, and those that need a new
+    /// start of the bridge.
+    #[must_use]
+    pub fn differing(old: &Self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
+        // Counted, so that a new setting is not forgotten here.
+        const LIVES: usize = 7;
+        let lives: [_; LIVES] = [
+            ("stderr_log_max_kib", old.stderr_log_max_bytes != new.stderr_log_max_bytes),
+            ("out_line_max_mib", old.out_line_max_bytes != new.out_line_max_bytes),
+            ("failure_threshold", old.failure_threshold != new.failure_threshold),
+            ("max_cold_starts", old.max_cold_starts != new.max_cold_starts),
+            ("hang_after", old.hang_after != new.hang_after),
+            ("idle_stop_m", old.idle_stop != new.idle_stop),
+            ("recovery_timeout_s", old.recovery_timeout != new.recovery_timeout),
+        ];
+        let later: [_; Self::KEYS.len() - LIVES] = [
+            ("first_list_wait_s", old.first_list_wait != new.first_list_wait),
+            ("retention_days", old.retention != new.retention),
+            ("durability", old.durability != new.durability),
+            ("in_line_max_mib", old.in_line_max_bytes != new.in_line_max_bytes),
+            ("question_expiry_s", old.question_expiry != new.question_expiry),
+            ("handoff_after_s", old.handoff_after != new.handoff_after),
+        ];
+        let differing = |all: &[(&'static str, bool)]| {
+            all.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
+        };
+        (differing(&lives), differing(&later))
+    }
+
     pub(super) fn read(node: Node, report: &mut Report<'_>) -> Self {
         let usual = Self::default();
         let Some(mut fields) = Fields::of(node, report) else {
