@@ -31,7 +31,8 @@ fn check_folder(folder: &Path) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             check_folder(&path);
-        } else {
+        } else if path.is_file() {
+            // A socket holds nothing.
             check(&path.display().to_string(), &std::fs::read(&path).unwrap());
         }
     }
