@@ -33,6 +33,7 @@ pub mod pulse;
 pub mod queue;
 pub mod shutdown;
 pub mod tap;
+pub mod watch;
 
 // Words.
 pub mod era;

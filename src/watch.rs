@@ -1,0 +1,184 @@
+//! Hears when a file changes: from the system, or, where that tells nothing, by a look every few seconds.
+//!
+//! What is watched is the file's folder, and the folder of what it links to: an editor puts a new file in
+//! the place of the old one, and a file may not be there yet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+/// A file counts as written when nothing has happened for so long: editors write in several steps.
+const STILL: Duration = Duration::from_millis(200);
+
+/// A folder in which something happens all the time is looked at after so long.
+const STILL_MAX: Duration = Duration::from_secs(2);
+
+/// How often a file is looked at that nobody tells us of.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// A file that may change.
+#[derive(Debug)]
+pub struct Watched {
+    file: PathBuf,
+    seen: Option<Print>,
+    nudge: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    folders: Vec<PathBuf>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Print {
+    target: PathBuf,
+    changed: Option<SystemTime>,
+    bytes: u64,
+    number: u64,
+}
+
+impl Watched {
+    /// Begins to watch a file, which need not be there. Looks at the disk.
+    #[must_use]
+    pub fn new(file: PathBuf) -> Self {
+        let (nudge, seen) = (Arc::default(), Print::of(&file));
+        let mut watched = Self { file, seen, nudge, watcher: None, folders: Vec::new() };
+        watched.arm();
+        watched
+    }
+
+    /// Waits until the file is another one than before, came, or went, and is written to its end.
+    pub async fn changed(&mut self) {
+        loop {
+            match self.watcher {
+                Some(_) => self.nudge.notified().await,
+                None => sleep(LOOK_EVERY).await,
+            }
+            let begun = Instant::now();
+            while begun.elapsed() < STILL_MAX && timeout(STILL, self.nudge.notified()).await.is_ok() {}
+            self.arm();
+            let now = Print::of(&self.file);
+            if self.seen != now {
+                self.seen = now;
+                return;
+            }
+        }
+    }
+
+    /// Watches the folders that matter now, if they are others than before.
+    fn arm(&mut self) {
+        let target = self.file.canonicalize().ok();
+        let folders = [Some(self.file.as_path()), target.as_deref()];
+        let mut folders: Vec<PathBuf> =
+            folders.into_iter().flatten().filter_map(Path::parent).map(Path::to_owned).collect();
+        folders.dedup();
+        folders.retain(|folder| folder.is_dir());
+        if folders == self.folders && self.watcher.is_some() == !folders.is_empty() {
+            return;
+        }
+        let nudge = Arc::clone(&self.nudge);
+        let heard = move |event: notify::Result<notify::Event>| {
+            // To read it is no change.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                nudge.notify_one();
+            }
+        };
+        let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
+            folders.iter().try_for_each(|folder| watcher.watch(folder, RecursiveMode::NonRecursive))?;
+            Ok(watcher)
+        });
+        self.watcher = match watcher {
+            Ok(watcher) => Some(watcher).filter(|_| !folders.is_empty()),
+            Err(error) => {
+                tracing::debug!(file = %self.file.display(), %error, "file cannot be watched, looking at it instead");
+                None
+            }
+        };
+        self.folders = folders;
+    }
+}
+
+impl Print {
+    fn of(file: &Path) -> Option<Self> {
+        let found = file.metadata().ok()?;
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&found);
+        #[cfg(not(unix))]
+        let number = 0;
+        Some(Self {
+            target: file.canonicalize().unwrap_or_default(),
+            changed: found.modified().ok(),
+            bytes: found.len(),
+            number,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What is done while somebody waits is heard, and nothing more.
+    async fn check(watched: &mut Watched, act: impl FnOnce()) {
+        act();
+        timeout(Duration::from_secs(20), watched.changed()).await.expect("the change is heard");
+        assert!(timeout(STILL * 2, watched.changed()).await.is_err(), "it is heard once");
+    }
+
+    #[tokio::test]
+    async fn writing_replacing_removing_and_making_a_file_are_heard_once_each() {
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join("config.toml");
+        fs::write(&file, "1").unwrap();
+        let mut watched = Watched::new(file.clone());
+        assert!(watched.watcher.is_some());
+        check(&mut watched, || fs::write(&file, "22").unwrap()).await;
+        check(&mut watched, || {
+            fs::write(room.path().join("config.toml~"), "33").unwrap();
+            fs::rename(room.path().join("config.toml~"), &file).unwrap();
+        })
+        .await;
+        check(&mut watched, || fs::remove_file(&file).unwrap()).await;
+        check(&mut watched, || fs::write(&file, "4").unwrap()).await;
+        // A neighbour is none of ours, and to read it changes nothing.
+        fs::write(room.path().join("other"), fs::read(&file).unwrap()).unwrap();
+        assert!(timeout(STILL * 2, watched.changed()).await.is_err());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn behind_a_link_the_file_and_the_link_itself_are_watched() {
+        let room = tempfile::tempdir().unwrap();
+        for folder in ["here", "there"] {
+            fs::create_dir(room.path().join(folder)).unwrap();
+        }
+        let (link, real) = (room.path().join("here/link"), room.path().join("there/real"));
+        fs::write(&real, "1").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut watched = Watched::new(link.clone());
+        check(&mut watched, || fs::write(&real, "22").unwrap()).await;
+        fs::write(room.path().join("there/next"), "22").unwrap();
+        check(&mut watched, || {
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(room.path().join("there/next"), &link).unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_watched_is_looked_at_until_it_can() {
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join("not/yet/config.toml");
+        let mut watched = Watched::new(file.clone());
+        assert!(watched.watcher.is_none());
+        assert!(timeout(LOOK_EVERY * 3, watched.changed()).await.is_err());
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "1").unwrap();
+        timeout(LOOK_EVERY * 2, watched.changed()).await.unwrap();
+        assert!(watched.watcher.is_some());
+    }
+}
