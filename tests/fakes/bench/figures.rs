@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::measure::quantile;
+use crate::gauge::quantile;
 
 /// A row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,6 +4,8 @@
 //! the median over the rounds. A target that is missed is printed, never an exit code.
 
 mod figures;
+#[path = "../gauge.rs"]
+mod gauge;
 mod measure;
 mod peer;
 mod pump;
@@ -14,13 +16,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
 
 use figures::{Figures, Row};
+use gauge::{beside_this_program, give_up_after, progress, say};
 use peer::{Peer, Side};
 use room::Room;
 
@@ -90,8 +92,8 @@ fn run() -> Result<()> {
         return pump::run(command);
     }
     give_up_after(args.deadline_s);
-    let fake = args.fake.clone().map_or_else(|| room::beside_this_program("fake-server"), Ok)?;
-    let bridge = args.bridge.clone().map_or_else(|| room::beside_this_program("bridge"), Ok)?;
+    let fake = args.fake.clone().map_or_else(|| beside_this_program("fake-server"), Ok)?;
+    let bridge = args.bridge.clone().map_or_else(|| beside_this_program("bridge"), Ok)?;
     let there = bridge.is_file();
     if !there {
         say(&format!("bridge not measured: no file {}", bridge.display()))?;
@@ -263,24 +265,5 @@ fn round(plan: &Plan, side: &Side, peer: &mut Peer, figures: &mut Figures) -> Re
     figures.add(Row::P99, side.name, p99);
     figures.add(Row::Calls, side.name, measure::throughput(peer, plan.many)?);
     figures.add(Row::Big, side.name, measure::big(peer, plan.big)?);
-    Ok(())
-}
-
-/// A peer that never answers must not hold the run for ever.
-fn give_up_after(seconds: u64) {
-    thread::spawn(move || {
-        thread::sleep(Duration::from_secs(seconds));
-        let _gone = writeln!(io::stderr(), "bench: gave up after {seconds} s");
-        std::process::abort();
-    });
-}
-
-/// What is going on, on a line that is written over.
-fn progress(what: &str) {
-    let _gone = write!(io::stderr(), "\r\x1b[K{what}");
-}
-
-fn say(text: &str) -> Result<()> {
-    writeln!(io::stdout(), "{text}")?;
     Ok(())
 }

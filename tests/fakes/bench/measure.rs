@@ -1,11 +1,11 @@
 //! The measurements: each takes a peer or a side and returns figures of one round.
 
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::gauge::{self, quantile};
 use crate::peer::{Peer, Side};
 use crate::room::{BIG, TOOLS};
 
@@ -75,31 +75,5 @@ pub fn start(side: &Side) -> Result<(f64, f64)> {
 /// Resident memory in MB (10^6 bytes), after a moment of rest.
 pub fn memory(peer: &Peer) -> Option<f64> {
     thread::sleep(SETTLE);
-    let kib = from_proc(peer.pid()).or_else(|| from_ps(peer.pid()))?;
-    Some(kib * 1024.0 / 1e6)
-}
-
-fn from_proc(pid: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// For systems without /proc.
-fn from_ps(pid: u32) -> Option<f64> {
-    let output = Command::new("ps").args(["-o", "rss=", "-p", &pid.to_string()]).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
-}
-
-/// The value below which a share of `values` lies; sorts them.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index into a short list, between 0 and its length"
-)]
-pub fn quantile(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = (values.len().saturating_sub(1) as f64 * share).round() as usize;
-    values.get(at).copied().unwrap_or(f64::NAN)
+    gauge::memory(peer.pid())
 }

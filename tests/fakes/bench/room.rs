@@ -1,7 +1,7 @@
 //! The room the measurement stands in: a folder, a config file, and the three sides.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
@@ -71,15 +71,6 @@ impl Room {
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
     }
-}
-
-/// Where the bridge, the fake server and this program were built together.
-///
-/// # Errors
-/// When the own path is unknown.
-pub fn beside_this_program(name: &str) -> Result<PathBuf> {
-    let itself = std::env::current_exe()?;
-    Ok(itself.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 fn script() -> Vec<String> {
