@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::builtin::status::Sources;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::HandOut;
+use crate::downstream::pool::key::Farewell;
 use crate::downstream::relay::Relay;
 use crate::downstream::{Ending, LinkState, Status};
 use crate::guard::{self, Guarded};
@@ -72,13 +73,13 @@ impl Builtin {
         self,
         status: watch::Sender<Status>,
         relay: Arc<dyn Relay>,
-        mut stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<Option<Farewell>>,
     ) {
         loop {
             let connection = Connection::new("bridge".into(), Arc::clone(&relay));
             tokio::select! {
                 () = self.clone().live(&connection, &status) => {}
-                _ = stop.wait_for(|stop| *stop) => {
+                _ = stop.wait_for(Option::is_some) => {
                     connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
                     return;
                 }

@@ -36,6 +36,7 @@ pub mod mistake;
 pub mod program;
 pub mod server;
 pub mod settings;
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 mod toml;
@@ -52,6 +53,12 @@ in_line_max_mib = 16      # the longest line a client may send
 out_line_max_mib = 64     # the longest line a server may send
 failure_threshold = 5     # so many failures of a server within 30 s park it
 recovery_timeout_s = 60   # for so long the first time, then twice as long, up to 5 min
+max_concurrent = 10       # so many calls at once on one connection of a server; the others wait
+max_connections = 10      # so many connections of a server whose scope is not "shared"
+max_queue = 100           # so many calls of a server wait, for either of these
+queue_timeout_s = 5       # and none of them for longer
+thread_idle_m = 60        # a thread's connections end after so long without a call of it; 0 is never
+user_idle_m = 15          # a user's, and those of all the user's threads; 0 is never
 handoff_after_s = 50      # so long a client waits that cuts a call at 60 s, then bridge_result has it; 0 is never
 
 [clients."my client"]     # a client by the name that it gives itself, where it differs from what is known
@@ -70,6 +77,8 @@ cwd = "~/work"
 enabled = false
 start_timeout_s = 60      # from the start of its process to its first list of tools
 call_timeout_s = 300      # the longest a call may take once its server is ready
+scope = "shared"          # or a connection for each "session", "thread", "user" or "call"
+max_concurrent = 10       # this, max_connections, max_queue and queue_timeout_s as in [settings]
 "#;
 
 /// The largest file that is read: 64 MiB. Clients keep more than servers in theirs.

@@ -26,6 +26,7 @@ use crate::downstream::connection::Connection;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::interest::Interest;
 use crate::downstream::listing::Listing;
+use crate::downstream::pool::key::Tenant;
 use crate::list::List;
 use crate::names::ServerName;
 use crate::outcome::Cause;
@@ -189,8 +190,8 @@ pub enum Happened {
 
 /// Hears of every server's life; the record and the catalog listen.
 pub trait Watcher: Send + Sync {
-    /// Something happened to a server. Must not block.
-    fn happened(&self, server: &ServerName, event: Happened);
+    /// Something happened to a server, on the connection of this tenant. Must not block.
+    fn happened(&self, server: &ServerName, tenant: &Tenant, event: Happened);
 
     /// What a server said of itself in an earlier life, if its program is still the same. May look at the
     /// disk.
@@ -207,6 +208,8 @@ pub enum Order {
     Want,
     /// It is to be there, and nobody waits for it yet.
     Wake,
+    /// It is to end now, and starts again when somebody wants it.
+    Leave,
     /// One of its lists is to be asked for again, if the server is there.
     Relist {
         /// Which.
@@ -251,6 +254,18 @@ impl Link {
     pub fn wake(&self) {
         // A full queue holds a wake-up already; a closed one belongs to a bridge that stops.
         let _ = self.orders.try_send(Order::Wake);
+    }
+
+    /// Has it end, if it is there, until somebody wants it again. Returns at once.
+    pub fn leave(&self) {
+        // As above.
+        let _ = self.orders.try_send(Order::Leave);
+    }
+
+    /// Whether its keeper has ended, and it never becomes ready again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.status.has_changed().is_err()
     }
 
     /// Has one of its lists asked for again, if the server is there. Returns at once.

@@ -98,6 +98,8 @@ pub enum Cause {
     TooSlow,
     /// The server's answer to the handshake was not what the protocol asks for.
     ProtocolGarbage,
+    /// Too many calls of the server wait already, or one of them waited for too long.
+    QueueFull,
     /// No server offers a tool of that name.
     UnknownTool,
     /// The request's params are not of the method's form.
@@ -134,6 +136,7 @@ impl Cause {
             Self::Hung => "hung",
             Self::TooSlow => "too_slow",
             Self::ProtocolGarbage => "protocol_garbage",
+            Self::QueueFull => "queue_full",
             Self::UnknownTool => "unknown_tool",
             Self::BadParams => "bad_params",
             Self::MissingCapability => "missing_capability",

@@ -13,6 +13,8 @@ use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Lost, Outgoing};
 use crate::downstream::greeting::Greeting;
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::{Tenant, Wish};
+use crate::downstream::pool::lease::{Lease, Slot};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, Link, NotReady};
 use crate::era::Era;
@@ -41,6 +43,8 @@ pub struct Routed {
     /// The list that the name stands in; `None` where the request names nothing of a list.
     list: Option<List>,
     pool: Arc<Pool>,
+    /// The number of the connection that gave what the request is about.
+    at: Option<u64>,
 }
 
 impl Routed {
@@ -54,6 +58,18 @@ impl Routed {
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {
         self.pool.base()
+    }
+
+    /// The same way, and there to the connection with this number, as long as it lives.
+    #[must_use]
+    pub fn at(self, number: u64) -> Self {
+        Self { at: Some(number), ..self }
+    }
+
+    /// What a request that goes there wants of its pool.
+    #[must_use]
+    pub fn wish<'a>(&self, call: &'a Call, takes_slot: bool) -> Wish<'a> {
+        Wish { tenant: &call.tenant, is_call: call.is_call, takes_slot, at: self.at }
     }
 
     /// The list that the name stands in.
@@ -86,6 +102,10 @@ pub struct Call {
     pub token: Option<Box<str>>,
     /// Whether the client says that the request answers a question.
     pub answers: bool,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Whether it calls a tool.
+    pub is_call: bool,
     /// More members for the params, in JSON: the client's answers to the server's questions.
     pub more: Option<String>,
     /// Who hears what the server says of it.
@@ -166,6 +186,7 @@ impl Router {
                     name_json: Some(Arc::clone(&found.name_json)),
                     list: Some(list),
                     pool: Arc::clone(pool),
+                    at: None,
                 })
             }
             // A server that was never listed, or in vain, may have it.
@@ -173,7 +194,7 @@ impl Router {
                 let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
                 let pool = Arc::clone(self.pool(server)?);
                 let (server, list) = (Some(server.clone()), Some(list));
-                Some(Routed { server, name: name.into(), name_json: None, list, pool })
+                Some(Routed { server, name: name.into(), name_json: None, list, pool, at: None })
             }),
         }
     }
@@ -183,7 +204,7 @@ impl Router {
     pub fn to(&self, server: &ServerName) -> Option<Routed> {
         let pool = Arc::clone(self.pool(server)?);
         let server = Some(server.clone());
-        Some(Routed { server, name: "".into(), name_json: None, list: None, pool })
+        Some(Routed { server, name: "".into(), name_json: None, list: None, pool, at: None })
     }
 
     /// The servers that may know a URI, the likeliest first: those that show it or a template of it, else
@@ -254,16 +275,17 @@ impl Router {
         }
     }
 
-    /// Brings a request to its server, which is started when it is not there.
+    /// Brings a request to its server, where it has its place.
     ///
     /// # Errors
-    /// When the server cannot be had, or has no such tool or prompt; the request was not sent.
-    pub async fn send(&self, routed: &Routed, call: &Call) -> Result<InFlight, Fault> {
-        let link = routed.link();
-        let connection = match link.at_once() {
-            Some(connection) => connection,
-            None => link.ready().await.map_err(Fault::NotReady)?,
-        };
+    /// When the server has no such tool or prompt, or ended; the request was not sent.
+    pub async fn send(
+        &self,
+        routed: &Routed,
+        call: &Call,
+        (lease, slot): (Lease, Slot),
+    ) -> Result<InFlight, Fault> {
+        let connection = Arc::clone(&slot.connection);
         if call.answers && connection.era() == Era::Legacy {
             // It would take the request for a new one, and do twice what it does.
             return Err(Fault::NotAsked);
@@ -277,7 +299,7 @@ impl Router {
         if let (Some(span), Some(name)) = (&call.name, &name_json) {
             cuts.push(Cut { span: span.clone(), text: name.as_bytes() });
         }
-        let bent = bend::bend(call, &connection, link);
+        let bent = bend::bend(call, &connection, lease.link());
         cuts.extend(bent.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }));
         let outgoing = Outgoing {
             line: &call.line,
@@ -286,7 +308,8 @@ impl Router {
             token: call.token.as_deref(),
             hears: Arc::clone(&call.hears),
         };
-        connection.ask(outgoing).map_err(|lost| match lost {
+        let asked = connection.ask(outgoing).map(|in_flight| in_flight.with(lease.hold(slot)));
+        asked.map_err(|lost| match lost {
             Lost::Ended { ending, .. } => Fault::NotReady(NotReady { ending, retry_after: None }),
             Lost::TooLarge { bytes } => Fault::TooLarge { bytes },
         })

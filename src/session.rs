@@ -23,6 +23,7 @@ pub mod settle;
 mod subscribe;
 mod tasks;
 mod teller;
+mod tenant;
 pub mod unasked;
 mod whereabouts;
 mod work;

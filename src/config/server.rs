@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Broken;
 use crate::config::mistake::{Report, suggestion};
+use crate::config::sharing::{Said, Scope};
 use crate::config::tree::{Dialect, Fields, Node, Value, template, text};
 use crate::credentials::Template;
 use crate::names::ServerName;
@@ -30,14 +31,18 @@ pub struct Server {
     pub start_timeout: Duration,
     /// `call_timeout_s`, 1 to 86,400, default 300: the longest that a call may take.
     pub call_timeout: Duration,
+    /// Whose calls share one of its connections.
+    pub scope: Scope,
+    /// How many calls and connections it may have at once, where its entry says so.
+    pub capacity: Said,
 }
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The keys of an entry.
-const KEYS: [&str; 8] =
-    ["command", "args", "env", "cwd", "enabled", "warm", "start_timeout_s", "call_timeout_s"];
+const KEYS: [&str; 9] =
+    ["command", "args", "env", "cwd", "enabled", "warm", "start_timeout_s", "call_timeout_s", "scope"];
 
 /// The keys that say a server is reached over HTTP.
 const URL_KEYS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
@@ -133,6 +138,8 @@ fn read(
     let warm = entry.bool("warm", report).unwrap_or(false);
     let start_timeout = entry.seconds("start_timeout_s", (1, 600), report).unwrap_or(START_TIMEOUT);
     let call_timeout = entry.seconds("call_timeout_s", (1, 86_400), report).unwrap_or(CALL_TIMEOUT);
+    let scope = Scope::read(&mut entry, report).unwrap_or_default();
+    let capacity = Said::read(&mut entry, report);
     others(entry, around.dialect, report);
     Some(Server {
         name: name?,
@@ -144,6 +151,8 @@ fn read(
         warm,
         start_timeout,
         call_timeout,
+        scope,
+        capacity,
     })
 }
 
@@ -177,16 +186,21 @@ fn others(mut entry: Fields, dialect: Dialect, report: &mut Report<'_>) {
                 "unknown key, write enabled = false to switch the server off",
             );
         }
-        entry.refuse_others(&KEYS, report);
+        entry.refuse_others(&known(), report);
         return;
     }
     for (key, node) in entry.into_members() {
         if !FOREIGN_KEYS.contains(&key.as_str()) {
-            let meant = suggestion(&key, &KEYS).map(|known| format!(", did you mean \"{known}\"?"));
+            let meant = suggestion(&key, &known()).map(|known| format!(", did you mean \"{known}\"?"));
             let what = format!("this key is not known here and has no effect{}", meant.unwrap_or_default());
             report.note(node.at, &node.path, what);
         }
     }
+}
+
+/// The keys of an entry, and those that `[settings]` has too.
+fn known() -> Vec<&'static str> {
+    [&KEYS[..], &Said::KEYS].concat()
 }
 
 fn command(entry: &mut Fields, around: &Around, report: &mut Report<'_>) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::mistake::Report;
+use crate::config::sharing::{Capacity, Said};
 use crate::config::tree::{Fields, Node, text};
 
 /// The bridge's own settings: `[settings]`. A setting with a mistake keeps its default.
@@ -40,6 +41,14 @@ pub struct Settings {
     pub idle_stop: Option<Duration>,
     /// `recovery_timeout_s`, 1 to 300, default 60: how long a server is parked the first time.
     pub recovery_timeout: Duration,
+    /// How many calls and connections a server may have at once, unless its entry says otherwise.
+    pub capacity: Capacity,
+    /// `thread_idle_m`, 0 to 10,080, default 60: a thread's connections end when it has made no call for so
+    /// long; `None` (0) is never.
+    pub thread_idle: Option<Duration>,
+    /// `user_idle_m`, 0 to 10,080, default 15: a user's connections, and those of all the user's threads, end
+    /// when the user has made no call for so long; `None` (0) is never.
+    pub user_idle: Option<Duration>,
 }
 
 /// What the row of an answered call survives.
@@ -51,6 +60,7 @@ pub enum Durability {
     Power,
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const KIB: u64 = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -69,14 +79,17 @@ impl Default for Settings {
             failure_threshold: 5,
             max_cold_starts: 3,
             hang_after: 3,
-            idle_stop: Some(Duration::from_secs(60 * 60)),
-            recovery_timeout: Duration::from_secs(60),
+            idle_stop: Some(MINUTE * 60),
+            recovery_timeout: MINUTE,
+            capacity: Capacity::default(),
+            thread_idle: Some(MINUTE * 60),
+            user_idle: Some(MINUTE * 15),
         }
     }
 }
 
 impl Settings {
-    const KEYS: [&str; 13] = [
+    const KEYS: [&str; 15] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -90,6 +103,8 @@ impl Settings {
         "hang_after",
         "idle_stop_m",
         "recovery_timeout_s",
+        "thread_idle_m",
+        "user_idle_m",
     ];
 
     /// The keys whose values differ: those that hold for every server's next life, and those that need a new
@@ -107,13 +122,20 @@ impl Settings {
             ("idle_stop_m", old.idle_stop != new.idle_stop),
             ("recovery_timeout_s", old.recovery_timeout != new.recovery_timeout),
         ];
-        let later: [_; Self::KEYS.len() - LIVES] = [
+        let (was, is) = (&old.capacity, &new.capacity);
+        let later: [_; Self::KEYS.len() + Said::KEYS.len() - LIVES] = [
             ("first_list_wait_s", old.first_list_wait != new.first_list_wait),
             ("retention_days", old.retention != new.retention),
             ("durability", old.durability != new.durability),
             ("in_line_max_mib", old.in_line_max_bytes != new.in_line_max_bytes),
             ("question_expiry_s", old.question_expiry != new.question_expiry),
             ("handoff_after_s", old.handoff_after != new.handoff_after),
+            ("max_connections", was.max_connections != is.max_connections),
+            ("max_concurrent", was.max_concurrent != is.max_concurrent),
+            ("max_queue", was.max_queue != is.max_queue),
+            ("queue_timeout_s", was.queue_timeout != is.queue_timeout),
+            ("thread_idle_m", old.thread_idle != new.thread_idle),
+            ("user_idle_m", old.user_idle != new.user_idle),
         ];
         let differing = |all: &[(&'static str, bool)]| {
             all.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
@@ -154,16 +176,15 @@ impl Settings {
                 .number("max_cold_starts", (1, 100), report)
                 .map_or(usual.max_cold_starts, |max| max as usize),
             hang_after: fields.number("hang_after", (1, 1000), report).unwrap_or(usual.hang_after),
-            idle_stop: fields
-                .number("idle_stop_m", (0, 10_080), report)
-                .map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
-                .or(usual.idle_stop)
-                .filter(|idle| !idle.is_zero()),
+            idle_stop: idle(&mut fields, "idle_stop_m", usual.idle_stop, report),
             recovery_timeout: fields
                 .seconds("recovery_timeout_s", (1, 300), report)
                 .unwrap_or(usual.recovery_timeout),
+            capacity: Said::read(&mut fields, report).over(&usual.capacity),
+            thread_idle: idle(&mut fields, "thread_idle_m", usual.thread_idle, report),
+            user_idle: idle(&mut fields, "user_idle_m", usual.user_idle, report),
         };
-        fields.refuse_others(&Self::KEYS, report);
+        fields.refuse_others(&[&Self::KEYS[..], &Said::KEYS].concat(), report);
         settings
     }
 }
@@ -179,6 +200,17 @@ fn durability(fields: &mut Fields, report: &mut Report<'_>) -> Option<Durability
             None
         }
     }
+}
+
+/// A number of minutes, of which none is never.
+fn idle(
+    fields: &mut Fields,
+    key: &str,
+    usual: Option<Duration>,
+    report: &mut Report<'_>,
+) -> Option<Duration> {
+    let read = fields.number(key, (0, 10_080), report).map(|minutes| MINUTE * minutes);
+    read.or(usual).filter(|idle| !idle.is_zero())
 }
 
 fn mib(fields: &mut Fields, key: &str, report: &mut Report<'_>) -> Option<usize> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::launch::LaunchKey;
 use crate::config::settings::Durability;
+use crate::config::sharing::{Capacity, Scope};
 use crate::credentials::Template;
 
 mod client;
@@ -67,7 +68,8 @@ fn every_setting_is_read() {
     let loaded = own("[settings]\nfirst_list_wait_s = 0\nretention_days = 1\ndurability = 'power'\n\
          stderr_log_max_kib = 16\nin_line_max_mib = 1\nout_line_max_mib = 2\nfailure_threshold = 3\n\
          recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n\
-         handoff_after_s = 5\n");
+         handoff_after_s = 5\nmax_connections = 11\nmax_concurrent = 12\nmax_queue = 13\nqueue_timeout_s = 14\n\
+         thread_idle_m = 0\nuser_idle_m = 16\n");
     assert_eq!(shown(&loaded), "usable: ");
     let expected = Settings {
         first_list_wait: Duration::ZERO,
@@ -83,8 +85,36 @@ fn every_setting_is_read() {
         hang_after: 8,
         idle_stop: Some(Duration::from_secs(540)),
         recovery_timeout: Duration::from_secs(4),
+        capacity: capacity((11, 12, 13, 14)),
+        thread_idle: None,
+        user_idle: Some(Duration::from_secs(960)),
     };
     assert_eq!(loaded.config.settings, expected);
+}
+
+fn capacity((max_connections, max_concurrent, max_queue, s): (usize, usize, usize, u64)) -> Capacity {
+    Capacity { max_connections, max_concurrent, max_queue, queue_timeout: Duration::from_secs(s) }
+}
+
+#[test]
+fn an_entry_says_who_shares_its_connections_and_how_many_there_are() {
+    let usual = capacity((1, 2, 3, 4));
+    let plain = only("[servers.s]\ncommand = 'x'\n");
+    assert_eq!((plain.scope, plain.capacity.over(&usual)), (Scope::Shared, usual.clone()));
+    for scope in Scope::ALL {
+        let server = only(&format!("[servers.s]\ncommand = 'x'\nscope = '{}'\n", scope.word()));
+        assert_eq!(server.scope, scope);
+    }
+    let server = only(
+        "[servers.s]\ncommand = 'x'\nmax_connections = 5\nmax_concurrent = 6\nmax_queue = 7\nqueue_timeout_s = 8\n",
+    );
+    assert_eq!(server.capacity.over(&usual), capacity((5, 6, 7, 8)));
+    let loaded = own("[servers.s]\ncommand = 'x'\nscope = 'tread'\nmax_concurrent = 0\n");
+    assert_eq!(
+        shown(&loaded),
+        "config.toml:3:1: servers.s.scope: must be one of \"shared\", \"session\", \"thread\", \"user\", \"call\"\n\
+         config.toml:4:1: servers.s.max_concurrent: must be from 1 to 10000\nusable: "
+    );
 }
 
 #[test]

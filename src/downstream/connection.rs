@@ -347,7 +347,7 @@ impl Connection {
         if let Some((asker, held)) = held {
             held.into_iter().for_each(|question| asker.asked(question));
         }
-        Ok(InFlight { connection: Arc::clone(self), id, answer })
+        Ok(InFlight { connection: Arc::clone(self), id, answer, hold: None })
     }
 
     /// Whether the connection has ended.

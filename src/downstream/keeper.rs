@@ -31,6 +31,8 @@ use crate::downstream::keeper::leaving::{Left, discard};
 use crate::downstream::keeper::lists::{Asked, Relists};
 use crate::downstream::keeper::wishes::Wishes;
 use crate::downstream::pool::Post;
+use crate::downstream::pool::beside::Beside;
+use crate::downstream::pool::key::{Farewell, Tenant};
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
@@ -79,7 +81,7 @@ impl Surroundings {
         let Some(idle) = self.idle_stop else { return std::future::pending().await };
         loop {
             connection.unused_for(idle).await;
-            let ending = Ending::of(Cause::BridgeStopped, "was stopped, since nobody used it");
+            let ending = Ending::of(Cause::BridgeStopped, Farewell::Unused.what());
             // Who has subscribed to something uses it without a word.
             if !interest.look(Wants::is_waiting) && connection.end_if_unused(Arc::new(ending)) {
                 return;
@@ -96,7 +98,11 @@ pub struct Keeper {
     interest: Arc<Interest>,
     status: watch::Sender<Status>,
     orders: mpsc::Receiver<Order>,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Option<Farewell>>,
+    /// Whose connection it is.
+    tenant: Tenant,
+    /// Whether it starts again after a while in which nobody used it.
+    is_lasting: bool,
 }
 
 /// A server that is started or attended.
@@ -116,8 +122,16 @@ impl Keeper {
     /// A keeper that has not started anything yet.
     #[must_use]
     pub fn new(server: Server, around: Surroundings, post: Post) -> Self {
-        let Post { interest, status, orders, stop } = post;
-        Self { server, around, interest, status, orders, stop }
+        let Post { tenant, base, interest, status, orders, stop } = post;
+        let is_lasting = base.is_none();
+        let around = match base {
+            None => around,
+            Some(base) => {
+                let watcher = Arc::clone(&around.watcher);
+                Surroundings { watcher: Arc::new(Beside { watcher, base }), ..around }
+            }
+        };
+        Self { server, around, interest, status, orders, stop, tenant, is_lasting }
     }
 
     /// Keeps the server until it is told to stop; no process of it is left then.
@@ -126,22 +140,23 @@ impl Keeper {
         loop {
             let (permit, waited_for) = tokio::select! {
                 allowed = self.rest() => allowed,
-                () = told(&mut stop) => return,
+                _ = told(&mut stop) => return,
             };
             self.change(LinkState::Starting, None, |status| status.starts += 1);
             let pass = tokio::select! {
                 pass = self.turn(waited_for) => pass,
-                () = told(&mut stop) => return self.change(LinkState::Stopped, None, |_| {}),
+                _ = told(&mut stop) => return self.change(LinkState::Stopped, None, |_| {}),
             };
             self.live(pass, permit, &mut stop).await;
-            if *stop.borrow() {
+            let is_left = !self.is_lasting && matches!(self.status.borrow().state, LinkState::Stopped);
+            if is_left || is_told(&stop) {
                 return;
             }
         }
     }
 
     /// One life of the server, from its start to its end.
-    async fn live(&mut self, pass: Pass, mut permit: Permit, stop: &mut watch::Receiver<bool>) {
+    async fn live(&mut self, pass: Pass, mut permit: Permit, stop: &mut watch::Receiver<Option<Farewell>>) {
         let mut pass = Some(pass);
         let started = Instant::now();
         let mut running = match self.start() {
@@ -167,7 +182,7 @@ impl Keeper {
             };
             let ready = tokio::select! {
                 ready = making => ready,
-                () = told(stop) => break Left::Told,
+                farewell = told(stop) => break Left::Released(farewell),
             };
             match ready {
                 Ok(()) => {
@@ -176,7 +191,7 @@ impl Keeper {
                     drop(pass.take());
                     break tokio::select! {
                         left = self.attend(&mut running) => left,
-                        () = told(stop) => Left::Told,
+                        farewell = told(stop) => Left::Released(farewell),
                     };
                 }
                 Err(NotMade::Failed(cause, what, status)) => break Left::Ended(cause, what, status),
@@ -189,7 +204,7 @@ impl Keeper {
                     discard(running).await;
                     // Its end may have taken a while.
                     if is_told(stop) {
-                        return self.stopped(pid, "the bridge stopped");
+                        return self.stopped(pid, said(stop));
                     }
                     running = match self.start() {
                         Ok(running) => running,
@@ -297,7 +312,7 @@ impl Keeper {
                 }
                 () = &mut relisting => {}
                 () = &mut wishing => {}
-                () = &mut idle => return Left::Unused,
+                () = &mut idle => return Left::Released(Farewell::Unused),
                 () = &mut hung => {
                     let what = format!("missed {} deadlines in a row", around.hang_after);
                     return Left::Ended(Cause::Hung, what, None);
@@ -305,6 +320,7 @@ impl Keeper {
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready.
                     Order::Want | Order::Wake => {}
+                    Order::Leave => return Left::Released(Farewell::Disconnected),
                     Order::Relist { list, told } => relists.want(list, Some(told)),
                 }
             }
@@ -322,19 +338,27 @@ impl Keeper {
     }
 
     fn tell(&self, event: Happened) {
-        self.around.watcher.happened(&self.server.name, event);
+        self.around.watcher.happened(&self.server.name, &self.tenant, event);
     }
 }
 
-/// Waits until the bridge tells its keepers to stop.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits until the keeper is told to end for good, and why.
+async fn told(stop: &mut watch::Receiver<Option<Farewell>>) -> Farewell {
+    match stop.wait_for(Option::is_some).await {
+        Ok(farewell) => farewell.unwrap_or(Farewell::BridgeStops),
+        // A sender that is gone means the same.
+        Err(_) => Farewell::BridgeStops,
+    }
 }
 
-/// Whether it has told them.
-fn is_told(stop: &watch::Receiver<bool>) -> bool {
-    *stop.borrow() || stop.has_changed().is_err()
+/// Whether it was told.
+fn is_told(stop: &watch::Receiver<Option<Farewell>>) -> bool {
+    stop.borrow().is_some() || stop.has_changed().is_err()
+}
+
+/// What it was told.
+fn said(stop: &watch::Receiver<Option<Farewell>>) -> Farewell {
+    stop.borrow().unwrap_or(Farewell::BridgeStops)
 }
 
 #[cfg(test)]

@@ -1,36 +1,64 @@
-//! All connections to one server. The base one is always there to be asked, and is started when it is.
+//! All connections to one server. The base one is always there to be asked, and is started when it is; others
+//! are made for sessions, threads, users or calls, as the server's scope says, and end when those are gone.
+
+pub mod beside;
+pub mod key;
+pub mod lease;
+mod member;
+pub mod report;
+mod table;
+pub mod tenants;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::budget::Budget;
 use crate::downstream::interest::Interest;
-use crate::downstream::{Link, Order, Status, link};
+use crate::downstream::pool::key::{Farewell, Key, Tenant, Wish};
+use crate::downstream::pool::lease::Lease;
+use crate::downstream::pool::member::Member;
+use crate::downstream::pool::table::Table;
+use crate::downstream::pool::tenants::{Busy, Tenants};
+use crate::downstream::{Ending, Link, NotReady, Order, Status, link};
 use crate::names::ServerName;
+use crate::outcome::Cause;
+
+/// Who was sent away because of too many others may come back after this at the earliest.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// The keeper's end of one connection.
 pub struct Post {
+    /// Whose connection it is.
+    pub tenant: Tenant,
+    /// The base connection of the same server; `None` for that itself.
+    pub base: Option<Arc<Link>>,
     /// What the client wants to hear on it.
     pub interest: Arc<Interest>,
     /// Where its state is told.
     pub status: watch::Sender<Status>,
     /// What it is told.
     pub orders: mpsc::Receiver<Order>,
-    /// Becomes true when it has to end.
-    pub stop: watch::Receiver<bool>,
+    /// Says why when it has to end for good.
+    pub stop: watch::Receiver<Option<Farewell>>,
 }
+
+/// The work of one keeper.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Has a keeper for each connection of one server.
 pub trait Staff: Send + Sync {
     /// The work of one keeper: it ends when its post's `stop` says so, with nothing left behind.
-    fn keep(&self, post: Post) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn keep(&self, post: Post) -> Work;
 }
 
 /// What a pool is told of its server.
@@ -46,15 +74,30 @@ pub struct Terms {
     pub warm: bool,
     /// When it may be started again: one for all of its connections.
     pub budget: Arc<Budget>,
+    /// Whose calls share a connection.
+    pub scope: Scope,
+    /// How many calls and connections there may be at once.
+    pub capacity: Capacity,
 }
 
 /// The connections to one server.
 pub struct Pool {
     /// What it was told of its server.
     pub terms: Terms,
-    base: Arc<Link>,
-    stop: watch::Sender<bool>,
-    keepers: Mutex<Vec<JoinHandle<()>>>,
+    staff: Arc<dyn Staff>,
+    /// Where keepers work.
+    work: Handle,
+    tenants: Arc<Tenants>,
+    base: Arc<Member>,
+    /// The session that the base connection belongs to, if connections belong to sessions.
+    own_session: OnceLock<u64>,
+    table: Mutex<Table>,
+    keepers: Mutex<JoinSet<()>>,
+    /// Requests that wait for a connection or for a place on one.
+    waiting: AtomicUsize,
+    numbers: AtomicU64,
+    asked: AtomicU64,
+    found: AtomicU64,
 }
 
 impl std::fmt::Debug for Pool {
@@ -63,15 +106,46 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// What there is only so much of.
+#[derive(Debug, Clone, Copy)]
+enum Scarce {
+    /// Places for calls on a connection.
+    Slot,
+    /// Connections.
+    Connection,
+}
+
+/// One who waits counts until it is dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Pool {
     /// A pool whose keepers work on `work`; nothing is started yet.
     #[must_use]
-    pub fn new(terms: Terms, staff: &dyn Staff, work: &Handle) -> Arc<Self> {
-        let (stop, stopped) = watch::channel(false);
-        let (base, status, orders) = link(terms.name.clone(), terms.call_timeout, terms.start_timeout);
-        let post = Post { interest: Arc::clone(&base.interest), status, orders, stop: stopped };
-        let keepers = Mutex::new(vec![work.spawn(staff.keep(post))]);
-        Arc::new(Self { terms, base: Arc::new(base), stop, keepers })
+    pub fn new(terms: Terms, staff: Arc<dyn Staff>, tenants: Arc<Tenants>, work: Handle) -> Arc<Self> {
+        let (base, post) = member(&terms, (Key::Base, Tenant::default()), None);
+        let kept = staff.keep(post);
+        let pool = Arc::new(Self {
+            terms,
+            staff,
+            work,
+            tenants,
+            base,
+            own_session: OnceLock::new(),
+            table: Mutex::default(),
+            keepers: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            numbers: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+        });
+        pool.spawn(kept);
+        pool
     }
 
     /// The server's name.
@@ -84,16 +158,80 @@ impl Pool {
     /// a server that is shared.
     #[must_use]
     pub fn base(&self) -> &Arc<Link> {
-        &self.base
+        &self.base.link
+    }
+
+    /// Every connection, the base one first.
+    #[must_use]
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        self.members().iter().map(|member| Arc::clone(&member.link)).collect()
+    }
+
+    /// The connection with this number, as long as it lives.
+    #[must_use]
+    pub fn link_at(&self, number: u64) -> Option<Arc<Link>> {
+        self.at(number).map(|member| Arc::clone(&member.link))
+    }
+
+    /// Takes the connection that serves a request, and makes it when there is none: the first of several
+    /// that come at once makes one for all of them.
+    ///
+    /// # Errors
+    /// When there are too many, or the pool is stopped.
+    pub async fn lease(self: &Arc<Self>, wish: &Wish<'_>) -> Result<Lease, NotReady> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(giver) = wish.at.and_then(|number| self.at(number)) {
+            let mut lease = Lease::new(self, &giver);
+            lease.busy = self.begin(&giver.tenant);
+            return Ok(lease);
+        }
+        let busy = self.begin(wish.tenant);
+        let is_own = |session| *self.own_session.get_or_init(|| session) == session;
+        let number = || self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut lease = match Key::of(self.terms.scope, wish, is_own, number) {
+            Key::Base => Lease::new(self, &self.base),
+            key => self.take(key, wish.tenant).await?,
+        };
+        lease.busy = busy;
+        Ok(lease)
+    }
+
+    fn begin(&self, tenant: &Tenant) -> Option<Busy> {
+        let has_ids = tenant.thread.is_some() || tenant.user.is_some();
+        has_ids.then(|| self.tenants.of(tenant).begin())
+    }
+
+    /// Waits for what is scarce, if not too many do already, and not for long.
+    async fn wait_for<T>(&self, scarce: Scarce, wait: impl Future<Output = T>) -> Result<T, NotReady> {
+        let Capacity { max_queue, queue_timeout, .. } = self.terms.capacity;
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.waiting);
+        if before >= max_queue {
+            return Err(self.is_full(format!("{before} other calls wait already")));
+        }
+        tokio::time::timeout(queue_timeout, wait).await.map_err(|_| {
+            let Capacity { max_connections, max_concurrent, .. } = self.terms.capacity;
+            let of = match scarce {
+                Scarce::Slot => format!("none of the {max_concurrent} calls that may run at once"),
+                Scarce::Connection => format!("none of its {max_connections} connections"),
+            };
+            self.is_full(format!("{of} ended within {} s", queue_timeout.as_secs()))
+        })
+    }
+
+    fn is_full(&self, why: String) -> NotReady {
+        let ending = Ending::of(Cause::QueueFull, format!("has too much to do: {why}"));
+        let retry_after = Some(self.terms.capacity.queue_timeout.max(COME_BACK));
+        NotReady { ending: Arc::new(ending), retry_after }
     }
 
     /// Ends every connection, at once; the future waits until their processes are gone.
     pub fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.stop.send_replace(true);
-        let keepers = std::mem::take(&mut *self.lock());
+        self.close();
+        let mut keepers = std::mem::take(&mut *self.lock_keepers());
         let server = self.terms.name.clone();
         async move {
-            for ended in join_all(keepers).await {
+            while let Some(ended) = keepers.join_next().await {
                 if let Err(error) = ended {
                     tracing::error!(%server, %error, "keeper ended unexpectedly");
                 }
@@ -101,7 +239,26 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+    fn spawn(&self, kept: impl Future<Output = ()> + Send + 'static) {
+        let mut keepers = self.lock_keepers();
+        // Those that have ended by now.
+        while keepers.try_join_next().is_some() {}
+        keepers.spawn_on(kept, &self.work);
+    }
+
+    fn lock_keepers(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection, and its keeper's end of it.
+fn member(terms: &Terms, whose: (Key, Tenant), base: Option<Arc<Link>>) -> (Arc<Member>, Post) {
+    let (link, status, orders) = link(terms.name.clone(), terms.call_timeout, terms.start_timeout);
+    if let Some(level) = base.as_ref().and_then(|base| base.interest.look(|wants| wants.wanted_level())) {
+        link.interest.want(|wants| wants.level(level));
+    }
+    let (stop, stopped) = watch::channel(None);
+    let (tenant, interest) = (whose.1.clone(), Arc::clone(&link.interest));
+    let post = Post { tenant, base, interest, status, orders, stop: stopped };
+    (Member::new(whose, Arc::new(link), terms.capacity.max_concurrent, stop), post)
 }

@@ -20,6 +20,7 @@ use crate::config::settings::{self, Settings};
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::tenants::{Patience, Tenants};
 use crate::paths::Paths;
 use crate::recovery;
 use crate::router::Router;
@@ -80,6 +81,7 @@ impl House {
             face: seen,
             watcher: Arc::new(Recorder::new(journal.clone(), Arc::clone(&offers))),
             gate: Gate::new(settings.max_cold_starts),
+            tenants: Tenants::new(Patience { thread: settings.thread_idle, user: settings.user_idle }),
         };
         let instructions = instructions(&enabled);
         let mut pools: Vec<Arc<Pool>> = enabled.into_iter().map(|server| yard.pool(server)).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
+use crate::downstream::pool::key::Tenant;
 use crate::downstream::{Happened, Watcher};
 use crate::names::ServerName;
 use crate::router::offers::Offers;
@@ -26,13 +27,16 @@ impl Recorder {
 }
 
 impl Watcher for Recorder {
-    fn happened(&self, server: &ServerName, event: Happened) {
+    fn happened(&self, server: &ServerName, tenant: &Tenant, event: Happened) {
         let event = row(server, event);
         let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
-        if matches!(event.event, "exit" | "parked") {
-            tracing::warn!(%server, pid, elapsed_ms, reason, event = event.event, "server event");
+        let Tenant { thread, user, .. } = tenant;
+        let (thread, user, session) = (thread.as_deref(), user.as_deref(), tenant.session_text());
+        let event_word = event.event;
+        if matches!(event_word, "exit" | "parked") {
+            tracing::warn!(%server, session, thread, user, pid, elapsed_ms, reason, event = event_word, "server event");
         } else {
-            tracing::info!(%server, pid, elapsed_ms, reason, event = event.event, "server event");
+            tracing::info!(%server, session, thread, user, pid, elapsed_ms, reason, event = event_word, "server event");
         }
         self.journal.server_event(event);
     }

@@ -196,7 +196,7 @@ impl Client {
                 return self.asks_along(Box::new(parked), telling.id, rules);
             }
             Guarded::Done(Ok(Came::Answer(answer))) => {
-                self.arrived(&way.exchange.routed, &answer, telling);
+                self.arrived(&way.exchange, &answer, telling);
                 Guarded::Done(Ok(answer))
             }
             Guarded::Done(Err(fault)) => Guarded::Done(Err(fault)),
@@ -236,7 +236,8 @@ impl Client {
     }
 
     /// Remembers what an answer tells of its server.
-    fn arrived(&self, routed: &Routed, answer: &Answer, telling: &Telling<'_>) {
+    fn arrived(&self, exchange: &Exchange, answer: &Answer, telling: &Telling<'_>) {
+        let Exchange { routed, connection, .. } = exchange;
         if let (Thing::Resource(uri), Verdict::Ok) = (telling.thing, answer.verdict) {
             // A server that is started anew is told again.
             match telling.method {
@@ -253,8 +254,8 @@ impl Client {
                 // The next one that names it is asked first.
                 self.whereabouts.had_resource(server, uri);
             }
-            if let Some(task) = &answer.task {
-                self.whereabouts.gave_task(server, task);
+            if let (Some(task), Some(connection)) = (&answer.task, connection) {
+                self.whereabouts.gave_task(server, connection.number(), task);
             }
             self.whereabouts.look_through(server, &answer.line);
         }

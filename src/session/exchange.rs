@@ -26,6 +26,9 @@ use crate::wire::{members, object, result_of};
 /// A server that asks more often than this in the course of one request does not come to an end.
 const ROUNDS_MAX: u32 = 100;
 
+/// A request whose connection is ended before it was sent goes to so many others.
+const PLACES_MAX: u32 = 3;
+
 /// A server that asks nothing and wants to be asked again later is left alone for this long at first.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -155,10 +158,24 @@ impl Exchange {
     }
 
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
-        if let Some(level) = self.asking.log_level() {
-            client.tell_level(self.routed.link(), level).await;
-        }
-        let in_flight = client.router.send(&self.routed, &self.call).await?;
+        // What comes when a task is over takes no place among the calls meanwhile.
+        let wish = self.routed.wish(&self.call, self.limit.is_some());
+        let (mut lease, mut again) = (self.routed.pool().lease(&wish).await, 0..PLACES_MAX);
+        let held = loop {
+            let taken = lease.map_err(Fault::NotReady)?;
+            if let Some(level) = self.asking.log_level() {
+                client.tell_level(taken.link(), level).await;
+            }
+            match taken.slot(&wish).await {
+                Ok(slot) => break (taken, slot),
+                // It ended before the request had its place, and another takes its place.
+                Err(_) if taken.is_over() && again.next().is_some() => {}
+                Err(not_ready) => return Err(Fault::NotReady(not_ready)),
+            }
+            drop(taken);
+            lease = self.routed.pool().lease(&wish).await;
+        };
+        let in_flight = client.router.send(&self.routed, &self.call, held).await?;
         self.connection = Some(Arc::clone(in_flight.connection()));
         Ok(in_flight)
     }

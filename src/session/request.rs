@@ -12,7 +12,7 @@ use crate::outcome::Cause;
 use crate::router::{Call, Routed};
 use crate::session::pending::{Extras, Place};
 use crate::session::reply::{Rpc, code};
-use crate::session::{Client, Rules, outlet, unknown_method};
+use crate::session::{Client, Rules, outlet, tenant, unknown_method};
 use crate::wire::{Envelope, Meta, Params, object, span_of};
 
 /// A request that was read and not yet routed.
@@ -150,6 +150,7 @@ impl Request {
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
         let params = envelope.params.and_then(Params::parse).unwrap_or_default();
         let (thing, name) = named(method, &params)?;
+        let tenant = tenant::of(method, meta, rules)?;
         let span = |raw: &RawValue| span_of(line, raw.get());
         let is_modern = rules.era == Era::Modern;
         let log_level: Option<String> =
@@ -181,6 +182,8 @@ impl Request {
             },
             token: meta.progress_token.map(|token| token.get().into()),
             answers: carries && (params.request_state.is_some() || params.input_responses.is_some()),
+            tenant,
+            is_call: method == "tools/call",
             more: None,
             hears: std::sync::Arc::clone(place.asking()) as _,
         };
@@ -226,7 +229,9 @@ impl Client {
                 None => self.to(&router.owners_of(uri).await),
             },
             Thing::Task(id) => match self.whereabouts.task(id) {
-                Some(server) => self.to(&[server]),
+                Some((server, connection)) => {
+                    self.router.to(&server).map(|routed| routed.at(connection)).into_iter().collect()
+                }
                 // It may be older than this bridge.
                 None => self.to(&router.offering_tasks().await),
             },

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::downstream::Link;
 use crate::downstream::connection::Connection;
 use crate::downstream::interest::Wants;
+use crate::downstream::pool::Pool;
 use crate::era::Era;
 use crate::guard;
 use crate::session::call;
@@ -50,9 +51,9 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )
         })?;
-        let links = self.router.servers().iter().map(|pool| pool.base());
+        let links = self.router.servers().iter().flat_map(|pool| pool.links());
         let told: Vec<(Arc<Link>, u64)> = links
-            .map(|link| (Arc::clone(link), link.interest.want(|wants| wants.level(level))))
+            .map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(level))))
             .filter(|(link, _)| link.at_once().is_some())
             .collect();
         let answer = reply::result(id, "{}");
@@ -191,9 +192,9 @@ impl Client {
 
     /// A notification of the client that is not for the bridge goes to the server that it concerns.
     pub(super) fn pass_notification(&self, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        let all = || self.router.servers().iter().map(|pool| pool.base());
-        let links: Vec<&Arc<Link>> = match method {
-            "notifications/roots/list_changed" => all().collect(),
+        let pools = self.router.servers().iter();
+        let links: Vec<Arc<Link>> = match method {
+            "notifications/roots/list_changed" => pools.flat_map(|pool| pool.links()).collect(),
             _ => {
                 let params = params.and_then(Params::parse).unwrap_or_default();
                 let text =
@@ -202,7 +203,7 @@ impl Client {
                 if let Some(connection) = task.as_deref().and_then(|task| self.unasked.asks.task(task)) {
                     return connection.say_frame(Frame::whole(line));
                 }
-                let owner = task.and_then(|task| self.whereabouts.task(&task));
+                let (owner, giver) = task.and_then(|task| self.whereabouts.task(&task)).unzip();
                 let view = self.router.offers.view();
                 let owner = owner.or_else(|| {
                     let uri = text(params.uri)?;
@@ -210,7 +211,10 @@ impl Client {
                     linked.or_else(|| view.catalog.owners_of(&uri).into_iter().next())
                 });
                 let owner = owner.or_else(|| self.router.only().cloned());
-                all().filter(|link| Some(&link.name) == owner.as_ref()).collect()
+                let link = |pool: &Arc<Pool>| {
+                    giver.and_then(|number| pool.link_at(number)).unwrap_or_else(|| Arc::clone(pool.base()))
+                };
+                pools.filter(|pool| Some(pool.name()) == owner.as_ref()).map(link).collect()
             }
         };
         for connection in links.into_iter().filter_map(|link| link.at_once()) {

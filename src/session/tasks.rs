@@ -139,8 +139,9 @@ impl Client {
         let guarded = guard::run(|| exchange.turn(self), asking.called_off()).await;
         let guarded: Guarded<Result<Answer, Fault>> = match guarded {
             Guarded::Done(Turn::Answer(answer)) => {
-                for task in tasks_in(&answer.line) {
-                    self.whereabouts.gave_task(server, &task);
+                let number = exchange.connection.as_ref().map(|connection| connection.number());
+                for (task, number) in tasks_in(&answer.line).iter().zip(number.into_iter().cycle()) {
+                    self.whereabouts.gave_task(server, number, task);
                 }
                 Guarded::Done(Ok(with_next(answer, server, next)))
             }

@@ -25,35 +25,42 @@ pub struct Whereabouts(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    resources: Memory,
-    tasks: Memory,
+    resources: Memory<ServerName>,
+    /// A task is known on the connection that gave it, by its number.
+    tasks: Memory<(ServerName, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Memory {
-    servers: HashMap<Box<str>, ServerName>,
+#[derive(Debug)]
+struct Memory<T> {
+    places: HashMap<Box<str>, T>,
     order: VecDeque<Box<str>>,
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Self { places: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
 impl Whereabouts {
     /// The server that pointed to a resource last.
     pub fn resource(&self, uri: &str) -> Option<ServerName> {
-        self.lock().resources.servers.get(uri).cloned()
+        self.lock().resources.places.get(uri).cloned()
     }
 
-    /// The server that gave a task.
-    pub fn task(&self, id: &str) -> Option<ServerName> {
-        self.lock().tasks.servers.get(id).cloned()
+    /// The server that gave a task, and the number of the connection.
+    pub fn task(&self, id: &str) -> Option<(ServerName, u64)> {
+        self.lock().tasks.places.get(id).cloned()
     }
 
-    /// A server gave a task.
-    pub fn gave_task(&self, server: &ServerName, id: &str) {
-        self.lock().tasks.remember(server, id);
+    /// A server gave a task, on the connection with this number.
+    pub fn gave_task(&self, server: &ServerName, connection: u64, id: &str) {
+        self.lock().tasks.remember((server.clone(), connection), id);
     }
 
     /// A server had a resource that no list shows.
     pub fn had_resource(&self, server: &ServerName, uri: &str) {
-        self.lock().resources.remember(server, uri);
+        self.lock().resources.remember(server.clone(), uri);
     }
 
     /// Looks through a result for resources: links, and those that stand in it whole.
@@ -65,7 +72,7 @@ impl Whereabouts {
         let uris = pointed_to(line).unwrap_or_default();
         if !uris.is_empty() {
             let mut table = self.lock();
-            uris.iter().for_each(|uri| table.resources.remember(server, uri));
+            uris.iter().for_each(|uri| table.resources.remember(server.clone(), uri));
         }
     }
 
@@ -74,18 +81,18 @@ impl Whereabouts {
     }
 }
 
-impl Memory {
-    fn remember(&mut self, server: &ServerName, word: &str) {
+impl<T> Memory<T> {
+    fn remember(&mut self, place: T, word: &str) {
         if word.len() > WORD_BYTES_MAX {
             return;
         }
-        if self.servers.insert(word.into(), server.clone()).is_none() {
+        if self.places.insert(word.into(), place).is_none() {
             self.order.push_back(word.into());
         }
         if self.order.len() > REMEMBERED_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.servers.remove(&oldest);
+            self.places.remove(&oldest);
         }
     }
 }
@@ -166,8 +173,8 @@ mod tests {
         let server = ServerName::parse("s").unwrap();
         let whereabouts = Whereabouts::default();
         for n in 0..=REMEMBERED_MAX {
-            whereabouts.gave_task(&server, &n.to_string());
+            whereabouts.gave_task(&server, 7, &n.to_string());
         }
-        assert_eq!((whereabouts.task("0"), whereabouts.task("1")), (None, Some(server)));
+        assert_eq!((whereabouts.task("0"), whereabouts.task("1")), (None, Some((server, 7))));
     }
 }

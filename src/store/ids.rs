@@ -22,6 +22,12 @@ impl SessionId {
         Self(time | fastrand::u64(0..1 << RANDOM_BITS))
     }
 
+    /// The number that its text stands for.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// Reads the 16 hex digits of a row or a file name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

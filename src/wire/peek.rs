@@ -62,6 +62,12 @@ pub struct Meta<'a> {
     /// The token that progress of this request carries.
     #[serde(borrow, default, rename = "progressToken")]
     pub progress_token: Option<&'a RawValue>,
+    /// The conversation that the request belongs to: a member of the bridge's own.
+    #[serde(borrow, default, rename = "bridge/threadId")]
+    pub thread_id: Option<&'a RawValue>,
+    /// The user whose request it is: a member of the bridge's own.
+    #[serde(borrow, default, rename = "bridge/userId")]
+    pub user_id: Option<&'a RawValue>,
 }
 
 impl<'a> Meta<'a> {

@@ -7,7 +7,8 @@ use crate::support::{DEADLINE, Room, wait_for};
 #[test]
 fn a_burst_that_is_written_before_anything_is_read_is_answered_whole() {
     const CALLS: usize = 5000;
-    let room = Room::new().server("s", &["tool echo"]).read_later();
+    let room = Room::new().setting("max_queue = 5000").setting("queue_timeout_s = 60");
+    let room = room.server("s", &["tool echo"]).read_later();
     let mut bridge = room.start();
     let mut burst = String::from(concat!(
         r#"{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}"#,

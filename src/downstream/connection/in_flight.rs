@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::downstream::Ending;
-use crate::downstream::connection::{Connection, Lost, Reply};
+use crate::downstream::connection::{Answer, Connection, Lost, Reply};
+use crate::downstream::pool::lease::Hold;
 use crate::era::Era;
 use crate::wire::{Cut, Envelope, Params, Span, legacy_meta, span_of, splice};
 
@@ -14,6 +15,8 @@ pub struct InFlight {
     pub(super) connection: Arc<Connection>,
     pub(super) id: u64,
     pub(super) answer: oneshot::Receiver<Reply>,
+    /// What the request holds until it is answered or taken back.
+    pub(super) hold: Option<Hold>,
 }
 
 impl InFlight {
@@ -23,10 +26,22 @@ impl InFlight {
     /// When the connection ends first, or the answer is too large to be read.
     pub async fn answer(&mut self) -> Reply {
         match (&mut self.answer).await {
-            Ok(reply) => reply,
+            Ok(reply) => {
+                if let (Ok(Answer { task: Some(_), .. }), Some(hold)) = (&reply, &self.hold) {
+                    hold.gave_task();
+                }
+                reply
+            }
             // The sender is dropped only with the connection itself.
             Err(_) => Err(Lost::Ended { written: true, ending: Arc::new(Ending::unknown()) }),
         }
+    }
+
+    /// The same request, which holds this until it is answered or taken back.
+    #[must_use]
+    pub fn with(mut self, hold: Hold) -> Self {
+        self.hold = Some(hold);
+        self
     }
 
     /// The id that the request has towards the server.

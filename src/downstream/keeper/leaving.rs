@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::downstream::budget::Permit;
 use crate::downstream::keeper::{Keeper, Running};
+use crate::downstream::pool::key::Farewell;
 use crate::downstream::process::{self, NotStarted};
 use crate::downstream::{Ending, Happened, LinkState};
 use crate::outcome::Cause;
@@ -18,10 +19,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(super) enum Left {
     /// The server ended, or has to.
     Ended(Cause, String, Option<ExitStatus>),
-    /// The bridge stops.
-    Told,
-    /// Nobody used it.
-    Unused,
+    /// It could go on, and is not to.
+    Released(Farewell),
 }
 
 impl Keeper {
@@ -29,10 +28,9 @@ impl Keeper {
     pub(super) async fn leave(&mut self, running: Running, left: Left, permit: Permit) {
         let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
         let pid = process.pid;
-        let told = matches!(left, Left::Told | Left::Unused);
-        if told {
+        if let Left::Released(farewell) = left {
             // Nobody may start a call on it any more, and its input is closed by the writer's end.
-            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, "was stopped with the bridge")));
+            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what())));
         } else if !reader.is_finished() {
             // A process that ended may have answered last; its output is read to the end.
             let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
@@ -42,10 +40,7 @@ impl Keeper {
         reader.abort();
         let _ = tokio::time::timeout(LAST_WORDS, drain).await;
         match left {
-            Left::Told | Left::Unused => {
-                let why = if matches!(left, Left::Told) { "the bridge stopped" } else { "nobody used it" };
-                self.stopped(pid, why);
-            }
+            Left::Released(farewell) => self.stopped(pid, farewell),
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
                 connection.end(Arc::new(ending.clone()));
@@ -55,8 +50,8 @@ impl Keeper {
     }
 
     /// A process was ended on purpose, and no other takes its place.
-    pub(super) fn stopped(&self, pid: u32, why: &'static str) {
-        self.tell(Happened::Stopped { pid, why });
+    pub(super) fn stopped(&self, pid: u32, farewell: Farewell) {
+        self.tell(Happened::Stopped { pid, why: farewell.reason() });
         self.change(LinkState::Stopped, None, |_| {});
     }
 

@@ -38,7 +38,7 @@ impl Keeper {
                         waited_for |= matches!(order, Order::Want);
                     }
                     // Nobody starts a server for that; who waits hears that it is dropped.
-                    Some(Order::Relist { .. }) => {}
+                    Some(Order::Relist { .. } | Order::Leave) => {}
                     None => std::future::pending().await,
                 },
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::config::sharing::{Said, Scope};
 use crate::credentials::Template;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
@@ -47,7 +48,7 @@ impl Relay for Nobody {
 }
 
 impl Watcher for Nobody {
-    fn happened(&self, _: &ServerName, event: Happened) {
+    fn happened(&self, _: &ServerName, _: &Tenant, event: Happened) {
         if matches!(event, Happened::Started { .. }) {
             self.starts.fetch_add(1, Ordering::Relaxed);
         }
@@ -65,7 +66,7 @@ struct Pool {
     links: Vec<Link>,
     budget: Arc<Budget>,
     seen: Arc<Nobody>,
-    _stop: watch::Sender<bool>,
+    _stop: watch::Sender<Option<Farewell>>,
     _face: watch::Sender<Face>,
 }
 
@@ -81,10 +82,12 @@ impl Pool {
             warm: false,
             start_timeout: Duration::from_secs(20),
             call_timeout: Duration::from_secs(20),
+            scope: Scope::Shared,
+            capacity: Said::default(),
         };
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
         let (seen, gate) = (Arc::new(Nobody::default()), Gate::new(size));
-        let ((stop, stopped), (face, shown)) = (watch::channel(false), watch::channel(Face::default()));
+        let ((stop, stopped), (face, shown)) = (watch::channel(None), watch::channel(Face::default()));
         let keep = |_| {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
@@ -101,7 +104,8 @@ impl Pool {
                 idle_stop: None,
             };
             let interest = Arc::clone(&link.interest);
-            let post = Post { interest, status, orders, stop: stopped.clone() };
+            let tenant = Tenant::default();
+            let post = Post { tenant, base: None, interest, status, orders, stop: stopped.clone() };
             tokio::spawn(Keeper::new(server.clone(), around, post).run());
             link
         };

@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::config::server::Server;
+use crate::config::sharing::{Said, Scope};
 use crate::downstream::listing::Items;
 use crate::era::Era;
 use crate::store::{Journal, Options};
@@ -49,6 +50,8 @@ fn known(name: &str, program: &Path) -> Known {
         warm: false,
         start_timeout: Duration::from_secs(1),
         call_timeout: Duration::from_secs(1),
+        scope: Scope::Shared,
+        capacity: Said::default(),
     };
     Known { server: server.name.clone(), key: name.to_owned(), program: Program::of(&server) }
 }

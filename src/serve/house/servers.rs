@@ -1,6 +1,5 @@
 //! The keepers of servers, and what each of them needs.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -9,12 +8,14 @@ use tokio::sync::watch;
 use crate::builtin::{Builtin, CALL_TIMEOUT};
 use crate::config::server::Server;
 use crate::config::settings::Settings;
+use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::Watcher;
 use crate::downstream::budget::Budget;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
-use crate::downstream::pool::{Pool, Post, Staff, Terms};
+use crate::downstream::pool::tenants::Tenants;
+use crate::downstream::pool::{Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
 use crate::guard;
 use crate::names::ServerName;
@@ -39,6 +40,8 @@ pub struct Yard {
     pub watcher: Arc<dyn Watcher>,
     /// Where their starts wait their turn.
     pub gate: Arc<Gate>,
+    /// Which threads and users there are.
+    pub tenants: Arc<Tenants>,
 }
 
 impl Yard {
@@ -52,6 +55,8 @@ impl Yard {
             start_timeout: server.start_timeout,
             warm: server.warm,
             budget: Arc::clone(&budget),
+            scope: server.scope,
+            capacity: server.capacity.over(&self.settings.capacity),
         };
         let around = Surroundings {
             lines: self.lines.clone(),
@@ -66,7 +71,7 @@ impl Yard {
             hang_after: settings.hang_after,
             idle_stop: settings.idle_stop,
         };
-        Pool::new(terms, &Keepers { server, around }, &self.work)
+        self.pool_of(terms, Arc::new(Keepers { server, around }))
     }
 
     /// The bridge's own tools, in a pool like any other.
@@ -77,8 +82,15 @@ impl Yard {
             start_timeout: CALL_TIMEOUT,
             warm: false,
             budget: Budget::new(Limits::default()),
+            scope: Scope::Shared,
+            // They are quick, or hold up nobody.
+            capacity: Capacity { max_concurrent: usize::MAX, ..Capacity::default() },
         };
-        Pool::new(terms, &Own { builtin, relay: Arc::clone(&self.relay) }, &self.work)
+        self.pool_of(terms, Arc::new(Own { builtin, relay: Arc::clone(&self.relay) }))
+    }
+
+    fn pool_of(&self, terms: Terms, staff: Arc<dyn Staff>) -> Arc<Pool> {
+        Pool::new(terms, staff, Arc::clone(&self.tenants), self.work.clone())
     }
 }
 
@@ -89,7 +101,7 @@ struct Keepers {
 }
 
 impl Staff for Keepers {
-    fn keep(&self, post: Post) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn keep(&self, post: Post) -> Work {
         let keeper = Keeper::new(self.server.clone(), self.around.clone(), post);
         let name = self.server.name.clone();
         Box::pin(async move { guard::log_panic("keeper", name.as_str(), keeper.run()).await })
@@ -103,7 +115,7 @@ struct Own {
 }
 
 impl Staff for Own {
-    fn keep(&self, post: Post) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn keep(&self, post: Post) -> Work {
         let kept = self.builtin.clone().keep(post.status, Arc::clone(&self.relay), post.stop);
         Box::pin(guard::log_panic("own tools", "bridge", kept))
     }

@@ -80,7 +80,7 @@ fn a_resource_is_read_on_only_under_its_own_uri() {
 
 #[test]
 fn one_parked_call_too_many_ends_the_oldest() {
-    let room = Room::new().server("s", &ASKS).server("t", &ASKS[2..]);
+    let room = Room::new().setting("max_concurrent = 100").server("s", &ASKS).server("t", &ASKS[2..]);
     let mut bridge = start_able(&room);
     // One server alone may not have so many questions open.
     let states: Vec<String> = (0..60).map(|_| ask(&mut bridge)).collect();

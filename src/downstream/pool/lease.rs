@@ -1,0 +1,121 @@
+//! A request's hold on a connection, and the place that it takes there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::downstream::connection::Connection;
+use crate::downstream::pool::key::{Key, Wish};
+use crate::downstream::pool::member::Member;
+use crate::downstream::pool::tenants::Busy;
+use crate::downstream::pool::{Pool, Scarce};
+use crate::downstream::{Link, NotReady};
+
+/// A connection in the hands of a request: no idle rule ends it until it is dropped.
+pub struct Lease {
+    pool: Arc<Pool>,
+    member: Arc<Member>,
+    /// The thread's and the user's, which are not silent meanwhile.
+    pub(super) busy: Option<Busy>,
+}
+
+/// A ready connection, and the place on it.
+pub struct Slot {
+    /// The connection.
+    pub connection: Arc<Connection>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// All that a request under way holds, until it is answered.
+pub struct Hold {
+    // Given back first: who waits for it is on the same connection.
+    _place: Option<OwnedSemaphorePermit>,
+    lease: Lease,
+}
+
+impl Lease {
+    pub(super) fn new(pool: &Arc<Pool>, member: &Arc<Member>) -> Self {
+        member.taken();
+        Self { pool: Arc::clone(pool), member: Arc::clone(member), busy: None }
+    }
+
+    /// The handle of the connection.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.member.link
+    }
+
+    /// Whether the connection is over and another can take its place.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.member.key != Key::Base && self.member.is_over()
+    }
+
+    /// Waits until the server is ready, and then for a place among the calls on it, if the request takes one.
+    /// Who waits for a place on a connection that ends goes on to the next one.
+    ///
+    /// # Errors
+    /// When the server cannot be had, or has too many calls.
+    pub async fn slot(&self, wish: &Wish<'_>) -> Result<Slot, NotReady> {
+        let link = &self.member.link;
+        let mut at_once = link.at_once();
+        if at_once.is_some() {
+            self.pool.found.fetch_add(1, Ordering::Relaxed);
+        }
+        loop {
+            let connection = match at_once.take() {
+                Some(connection) => connection,
+                None => link.ready().await?,
+            };
+            if !wish.takes_slot {
+                return Ok(Slot { connection, place: None });
+            }
+            let place = self.place().await?;
+            if !connection.has_ended() {
+                return Ok(Slot { connection, place: Some(place) });
+            }
+            drop(place);
+            at_once = link.at_once();
+        }
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, NotReady> {
+        let slots = &self.member.slots;
+        match Arc::clone(slots).try_acquire_owned() {
+            Ok(place) => Ok(place),
+            // Whoever came before is served before: while somebody waits, none is free.
+            Err(_) => self.pool.wait_for(Scarce::Slot, wait(Arc::clone(slots))).await,
+        }
+    }
+
+    /// What the request holds with its place.
+    #[must_use]
+    pub fn hold(self, slot: Slot) -> Hold {
+        Hold { _place: slot.place, lease: self }
+    }
+}
+
+async fn wait(slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    match slots.acquire_owned().await {
+        Ok(place) => place,
+        // It is never closed.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+impl Hold {
+    /// The answer gives a task: the connection outlives its call.
+    pub fn gave_task(&self) {
+        self.lease.member.gave_task();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.busy = None;
+        if self.member.given_back() && self.member.key != Key::Base {
+            self.pool.is_free(&self.member);
+        }
+    }
+}
