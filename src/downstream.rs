@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod connection;
+pub mod fleet;
 pub mod gate;
 pub mod greeting;
 mod group;

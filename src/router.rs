@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Lost, Outgoing};
+use crate::downstream::fleet::Fleet;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::{Tenant, Wish};
@@ -146,7 +147,7 @@ pub enum Fault {
 
 /// Every server and everything on offer.
 pub struct Router {
-    servers: Vec<Arc<Pool>>,
+    fleet: Arc<Fleet>,
     own: Arc<Pool>,
     /// What is on offer.
     pub offers: Arc<Offers>,
@@ -160,14 +161,9 @@ pub struct Router {
 impl Router {
     /// A router over the servers in the configuration's order, and the bridge's own tools.
     #[must_use]
-    pub fn new(
-        servers: Vec<Arc<Pool>>,
-        own: Arc<Pool>,
-        offers: Arc<Offers>,
-        first_list_wait: Duration,
-    ) -> Self {
+    pub fn new(fleet: Arc<Fleet>, own: Arc<Pool>, offers: Arc<Offers>, first_list_wait: Duration) -> Self {
         let pulse = Pulse::new(NOT_QUICK_AFTER);
-        Self { servers, own, offers, pulse, first_list_wait, list_deadline: OnceLock::new() }
+        Self { fleet, own, offers, pulse, first_list_wait, list_deadline: OnceLock::new() }
     }
 
     /// Where a tool or a prompt of this shown name is; `None` when nobody offers it. Waits only while the
@@ -177,22 +173,22 @@ impl Router {
         match view.catalog.find(list, shown) {
             Some(found) => {
                 let pool = match &found.server {
-                    None => &self.own,
-                    Some(server) => self.pool(server)?,
+                    None => Arc::clone(&self.own),
+                    Some(server) => self.fleet.pool(server)?,
                 };
                 Some(Routed {
                     server: found.server.clone(),
                     name: Arc::clone(&found.name),
                     name_json: Some(Arc::clone(&found.name_json)),
                     list: Some(list),
-                    pool: Arc::clone(pool),
+                    pool,
                     at: None,
                 })
             }
             // A server that was never listed, or in vain, may have it.
             None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
                 let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
-                let pool = Arc::clone(self.pool(server)?);
+                let pool = self.fleet.pool(server)?;
                 let (server, list) = (Some(server.clone()), Some(list));
                 Some(Routed { server, name: name.into(), name_json: None, list, pool, at: None })
             }),
@@ -202,7 +198,7 @@ impl Router {
     /// The way to a server for a request that names no tool and no prompt.
     #[must_use]
     pub fn to(&self, server: &ServerName) -> Option<Routed> {
-        let pool = Arc::clone(self.pool(server)?);
+        let pool = self.fleet.pool(server)?;
         let server = Some(server.clone());
         Some(Routed { server, name: "".into(), name_json: None, list: None, pool, at: None })
     }
@@ -217,7 +213,8 @@ impl Router {
         }
         let mut owners = self.offering("resources").await;
         // Those that run are asked first.
-        owners.sort_by_key(|server| self.link(server).is_none_or(|link| link.at_once().is_none()));
+        owners
+            .sort_by_cached_key(|server| self.fleet.link(server).is_none_or(|link| link.at_once().is_none()));
         owners
     }
 
@@ -233,7 +230,8 @@ impl Router {
         let known = |server: &ServerName| {
             offering.contains(server) || view.unlisted.contains(server) || view.hollow.contains(server)
         };
-        self.servers.iter().map(|pool| pool.name()).filter(|server| known(server)).cloned().collect()
+        let all = self.fleet.all();
+        all.iter().map(|pool| pool.name()).filter(|server| known(server)).cloned().collect()
     }
 
     /// A tool or a prompt of this shown name.
@@ -268,9 +266,9 @@ impl Router {
 
     /// The only server, when there is just one.
     #[must_use]
-    pub fn only(&self) -> Option<&ServerName> {
-        match self.servers.as_slice() {
-            [pool] => Some(pool.name()),
+    pub fn only(&self) -> Option<ServerName> {
+        match &*self.fleet.all() {
+            [pool] => Some(pool.name().clone()),
             _ => None,
         }
     }
@@ -337,15 +335,7 @@ impl Router {
 
     /// The servers in the configuration's order.
     #[must_use]
-    pub fn servers(&self) -> &[Arc<Pool>] {
-        &self.servers
-    }
-
-    fn pool(&self, server: &ServerName) -> Option<&Arc<Pool>> {
-        self.servers.iter().find(|pool| pool.name() == server)
-    }
-
-    fn link(&self, server: &ServerName) -> Option<&Arc<Link>> {
-        self.pool(server).map(|pool| pool.base())
+    pub fn servers(&self) -> Arc<[Arc<Pool>]> {
+        self.fleet.all()
     }
 }

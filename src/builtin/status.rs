@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::builtin::Answer;
 use crate::config::Loaded;
+use crate::downstream::fleet::Fleet;
 use crate::downstream::pool::Pool;
 use crate::downstream::{LinkState, Status};
 use crate::list::List;
@@ -22,8 +23,8 @@ const CLASHES_TOLD: usize = 20;
 pub struct Sources {
     /// The configuration and its mistakes.
     pub loaded: Loaded,
-    /// Every server, in the configuration's order.
-    pub servers: Vec<Arc<Pool>>,
+    /// Every server.
+    pub fleet: Arc<Fleet>,
     /// What is on offer.
     pub offers: Arc<Offers>,
     /// The record.
@@ -42,7 +43,7 @@ pub(super) fn report(sources: &Sources) -> Answer {
 #[must_use]
 pub fn data(sources: &Sources) -> Value {
     let view = sources.offers.view();
-    let servers: Vec<Value> = sources.servers.iter().map(|pool| server(pool, &view)).collect();
+    let servers: Vec<Value> = sources.fleet.all().iter().map(|pool| server(pool, &view)).collect();
     let trouble = sources.journal.trouble();
     let mistakes: Vec<String> = sources.loaded.mistakes.iter().map(ToString::to_string).collect();
     let notes: Vec<String> = sources.loaded.notes.iter().map(ToString::to_string).collect();

@@ -28,21 +28,21 @@ impl Router {
     pub async fn catalog(&self, list: List) -> Arc<Catalog> {
         let view = self.offers.loaded().await;
         // Whoever brought nothing when it was tried last may bring something now.
-        for link in view.hollow.iter().filter_map(|server| self.link(server)) {
+        for link in view.hollow.iter().filter_map(|server| self.fleet.link(server)) {
             link.wake();
         }
         match list {
             List::Tools | List::Prompts => {
                 let catalog = self.known(view).await;
                 // One that is there already does not mind.
-                self.servers.iter().filter(|pool| pool.terms.warm).for_each(|pool| pool.base().wake());
-                self.stale(list, YOUNG).for_each(|link| link.relist(list));
+                self.fleet.all().iter().filter(|pool| pool.terms.warm).for_each(|pool| pool.base().wake());
+                self.stale(list, YOUNG).iter().for_each(|link| link.relist(list));
                 catalog
             }
             List::Resources | List::Templates => {
                 // Whoever is late is shown as it is known; its answer is told by `list_changed`.
                 join_all(
-                    self.stale(list, Duration::ZERO).map(|link| async move {
+                    self.stale(list, Duration::ZERO).iter().map(|link| async move {
                         tokio::time::timeout(ASK_AGAIN, link.relisted(list)).await
                     }),
                 )
@@ -53,9 +53,10 @@ impl Router {
     }
 
     /// The servers that are there and whose list may have changed without a word.
-    fn stale(&self, list: List, age: Duration) -> impl Iterator<Item = &Arc<Link>> {
-        let there = self.servers.iter().map(|pool| pool.base()).filter(|link| link.at_once().is_some());
-        there.filter(move |link| self.offers.is_stale(&link.name, list, age))
+    fn stale(&self, list: List, age: Duration) -> Vec<Arc<Link>> {
+        let all = self.fleet.all();
+        let there = all.iter().map(|pool| pool.base()).filter(|link| link.at_once().is_some());
+        there.filter(|link| self.offers.is_stale(&link.name, list, age)).cloned().collect()
     }
 
     /// What is known; the first time ever, once servers that are not known yet had time to say it.
@@ -64,8 +65,8 @@ impl Router {
             return view.catalog;
         }
         let deadline = *self.list_deadline.get_or_init(|| Instant::now() + self.first_list_wait);
-        let links = view.unlisted.iter().filter_map(|server| self.link(server));
-        let all_known = join_all(links.map(|link| link.ready()));
+        let links: Vec<_> = view.unlisted.iter().filter_map(|server| self.fleet.link(server)).collect();
+        let all_known = join_all(links.iter().map(|link| link.ready()));
         // Whoever failed or is late is missing from this list, and named by `bridge_status`.
         let _ = within(deadline, all_known).await;
         let view = self.offers.loaded().await;

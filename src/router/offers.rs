@@ -60,7 +60,6 @@ pub struct Known {
 
 /// The owner of the catalog.
 pub struct Offers {
-    order: Vec<Known>,
     own: Vec<Arc<str>>,
     state: Mutex<State>,
     view: watch::Sender<View>,
@@ -69,9 +68,23 @@ pub struct Offers {
 
 #[derive(Default)]
 struct State {
+    /// The servers, in the configuration's order.
+    order: Arc<[Known]>,
     kept: HashMap<ServerName, Kept>,
     /// When programs were changed last, as of the last look at them.
     binary_ms: HashMap<ServerName, Option<i64>>,
+}
+
+impl State {
+    /// Takes what is stored, where nothing newer is there.
+    fn fill(&mut self, stored: Vec<(ServerName, Option<i64>, Option<Kept>)>) {
+        for (server, changed_ms, stored) in stored {
+            self.binary_ms.entry(server.clone()).or_insert(changed_ms);
+            if let Some(stored) = stored {
+                self.kept.entry(server).or_default().fill(&stored);
+            }
+        }
+    }
 }
 
 impl Offers {
@@ -79,32 +92,56 @@ impl Offers {
     #[must_use]
     pub fn new(order: Vec<Known>, own: Vec<Arc<str>>, journal: Journal) -> Self {
         let view = watch::Sender::new(View::default());
-        Self { order, own, state: Mutex::default(), view, journal }
+        let state = Mutex::new(State { order: order.into(), ..State::default() });
+        Self { own, state, view, journal }
     }
 
     /// Reads the stored lists, and looks at the servers' programs. Blocks for a few milliseconds.
     pub fn load(&self) {
-        let keys: Vec<String> = self.order.iter().map(|known| known.key.clone()).collect();
-        let rows = if keys.is_empty() { Vec::new() } else { self.journal.load_catalog(&keys) };
-        let stored: Vec<(String, Kept)> =
-            rows.into_iter().map(|row| (row.key.clone(), Kept::stored(row))).collect();
-        let times: Vec<Option<i64>> = self.order.iter().map(|known| known.program.changed_ms()).collect();
+        let order = Arc::clone(&self.lock().order);
+        let stored = self.stored(&order.iter().collect::<Vec<_>>());
         let mut state = self.lock();
-        for (known, time) in self.order.iter().zip(times) {
-            state.binary_ms.entry(known.server.clone()).or_insert(time);
-            // Two entries may launch the same server under two names.
-            if let Some((_, stored)) = stored.iter().find(|(key, _)| *key == known.key) {
-                state.kept.entry(known.server.clone()).or_default().fill(stored);
-            }
-        }
+        state.fill(stored);
         self.publish(&state);
     }
 
-    /// Takes the lists that arrived whole. An empty list of tools never replaces a good one.
-    pub fn heard(&self, server: &ServerName, listing: Listing) {
-        let Some(known) = self.order.iter().find(|known| known.server == *server) else { return };
+    /// Other servers from here on. What is known of one that is launched as before stays; of the others the
+    /// stored lists are read. Blocks for a few milliseconds.
+    pub fn rearrange(&self, order: Vec<Known>) {
+        let before = Arc::clone(&self.lock().order);
+        let is_new =
+            |known: &Known| before.iter().all(|old| (&old.server, &old.key) != (&known.server, &known.key));
+        let stored = self.stored(&order.iter().filter(|known| is_new(known)).collect::<Vec<_>>());
         let mut state = self.lock();
-        let State { kept, binary_ms } = &mut *state;
+        let State { kept, binary_ms, .. } = &mut *state;
+        let stays = |server: &ServerName| order.iter().any(|known| known.server == *server && !is_new(known));
+        kept.retain(|server, _| stays(server));
+        binary_ms.retain(|server, _| stays(server));
+        state.order = order.into();
+        state.fill(stored);
+        self.publish(&state);
+    }
+
+    /// What is stored of servers, and when their programs were changed last.
+    fn stored(&self, servers: &[&Known]) -> Vec<(ServerName, Option<i64>, Option<Kept>)> {
+        let keys: Vec<String> = servers.iter().map(|known| known.key.clone()).collect();
+        let rows = if keys.is_empty() { Vec::new() } else { self.journal.load_catalog(&keys) };
+        let of = |known: &Known| {
+            // Two entries may launch the same server under two names.
+            let row = rows.iter().find(|row| row.key == known.key);
+            (known.server.clone(), known.program.changed_ms(), row.cloned().map(Kept::stored))
+        };
+        servers.iter().map(|known| of(known)).collect()
+    }
+
+    /// Takes the lists that arrived whole from a server that was launched by this key. An empty list of tools
+    /// never replaces a good one.
+    pub fn heard(&self, server: &ServerName, key: &str, listing: Listing) {
+        let mut state = self.lock();
+        let State { order, kept, binary_ms } = &mut *state;
+        // One that the configuration launches otherwise by now is about to end.
+        let known = order.iter().find(|known| known.server == *server && known.key == key);
+        let Some(known) = known else { return };
         let binary_ms = *binary_ms.entry(server.clone()).or_insert_with(|| known.program.changed_ms());
         let kept = kept.entry(server.clone()).or_default();
         if kept.take(server, listing, binary_ms) {
@@ -119,8 +156,9 @@ impl Offers {
     /// Remembers that a server was tried and brought no list, so that the next start of the bridge does
     /// not wait for it again. A stored list stays.
     pub fn tried(&self, server: &ServerName) {
-        let unlisted = self.lock().kept.get(server).is_none_or(Kept::is_unlisted);
-        if let Some(known) = self.order.iter().find(|known| unlisted && known.server == *server) {
+        let state = self.lock();
+        let unlisted = state.kept.get(server).is_none_or(Kept::is_unlisted);
+        if let Some(known) = state.order.iter().find(|known| unlisted && known.server == *server) {
             self.journal.catalog_saved(CatalogRow {
                 key: known.key.clone(),
                 server: known.server.to_string(),
@@ -135,8 +173,8 @@ impl Offers {
     /// the start of its process, which it is meant to precede.
     #[must_use]
     pub fn greeting_of(&self, server: &ServerName) -> Option<Greeting> {
-        let known = self.order.iter().find(|known| known.server == *server)?;
-        let now_ms = known.program.changed_ms();
+        let order = Arc::clone(&self.lock().order);
+        let now_ms = order.iter().find(|known| known.server == *server)?.program.changed_ms();
         let mut state = self.lock();
         state.binary_ms.insert(server.clone(), now_ms);
         let kept = state.kept.get(server).filter(|kept| now_ms.is_some() && kept.binary_ms == now_ms)?;
@@ -176,17 +214,17 @@ impl Offers {
     fn publish(&self, state: &State) {
         let kept = |known: &Known| state.kept.get(&known.server);
         let names = |wanted: &dyn Fn(&Known) -> bool| -> Vec<ServerName> {
-            let wanted = self.order.iter().filter(|known| wanted(known));
+            let wanted = state.order.iter().filter(|known| wanted(known));
             wanted.map(|known| known.server.clone()).collect()
         };
         let own = Each { tools: self.own.clone(), ..Each::default() };
-        let theirs = self.order.iter().filter_map(|known| {
+        let theirs = state.order.iter().filter_map(|known| {
             let items =
                 Each::of(|list| kept(known).and_then(|kept| kept.items(list)).unwrap_or_default().to_vec());
             kept(known).map(|_| Offer { server: Some(known.server.clone()), items })
         });
         let offers: Vec<Offer> = std::iter::once(Offer { server: None, items: own }).chain(theirs).collect();
-        let greetings = self.order.iter().filter_map(|known| {
+        let greetings = state.order.iter().filter_map(|known| {
             let greeting = kept(known)?.listing.greeting.clone()?;
             Some((known.server.clone(), greeting))
         });

@@ -17,6 +17,7 @@ use crate::config::launch::LaunchKey;
 use crate::config::program::Program;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
+use crate::downstream::fleet::Fleet;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::pool::Pool;
@@ -27,7 +28,6 @@ use crate::router::Router;
 use crate::router::offers::{Known, Offers};
 use crate::serve::desk::Desk;
 use crate::serve::house::servers::Yard;
-use crate::serve::recorder::Recorder;
 use crate::session::outlet::Outlet;
 use crate::session::unasked::Unasked;
 use crate::session::{Around, Client};
@@ -45,8 +45,8 @@ pub struct House {
     pub outlet: Arc<Outlet>,
     /// The longest line that it may send, in bytes.
     pub in_line_bytes_max: usize,
-    /// Every server's, and behind them that of the bridge's own tools.
-    pools: Vec<Arc<Pool>>,
+    /// The bridge's own tools.
+    own: Arc<Pool>,
     sources: Arc<Sources>,
 }
 
@@ -79,22 +79,23 @@ impl House {
             settings: settings.clone(),
             relay: unasked.clone(),
             face: seen,
-            watcher: Arc::new(Recorder::new(journal.clone(), Arc::clone(&offers))),
+            journal: journal.clone(),
+            offers: Arc::clone(&offers),
             gate: Gate::new(settings.max_cold_starts),
             tenants: Tenants::new(Patience { thread: settings.thread_idle, user: settings.user_idle }),
         };
         let instructions = instructions(&enabled);
-        let mut pools: Vec<Arc<Pool>> = enabled.into_iter().map(|server| yard.pool(server)).collect();
+        let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
         let sources = Arc::new(Sources {
             loaded,
-            servers: pools.clone(),
+            fleet: Arc::clone(&fleet),
             offers: Arc::clone(&offers),
             journal: journal.clone(),
             started,
         });
         let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
-        let router = Arc::new(Router::new(pools.clone(), Arc::clone(&own), offers, settings.first_list_wait));
-        pools.push(own);
+        let router =
+            Arc::new(Router::new(Arc::clone(&fleet), Arc::clone(&own), offers, settings.first_list_wait));
         let around = Around {
             router,
             journal: journal.clone(),
@@ -106,12 +107,12 @@ impl House {
         };
         let client = Client::new(around, instructions);
         let in_line_bytes_max = settings.in_line_max_bytes;
-        Self { journal, client, outlet, in_line_bytes_max, pools, sources }
+        Self { journal, client, outlet, in_line_bytes_max, own, sources }
     }
 
     /// How many servers may be started.
     pub fn servers(&self) -> usize {
-        self.sources.servers.len()
+        self.sources.fleet.all().len()
     }
 
     /// Who answers to this bridge's user.
@@ -121,7 +122,8 @@ impl House {
 
     /// Tells every keeper to end its server, all at once; the future waits until they are gone.
     pub fn stop_servers(&self) -> impl Future<Output = ()> + use<> {
-        let gone: Vec<_> = self.pools.iter().map(|pool| pool.stop()).collect();
+        let all = self.sources.fleet.all();
+        let gone: Vec<_> = all.iter().chain([&self.own]).map(|pool| pool.stop()).collect();
         async move { drop(join_all(gone).await) }
     }
 }

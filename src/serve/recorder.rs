@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::launch::LaunchKey;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::downstream::pool::key::Tenant;
@@ -17,12 +18,13 @@ use crate::store::stamp;
 pub struct Recorder {
     journal: Journal,
     offers: Arc<Offers>,
+    key: LaunchKey,
 }
 
 impl Recorder {
-    /// A recorder for this record and this catalog.
-    pub fn new(journal: Journal, offers: Arc<Offers>) -> Self {
-        Self { journal, offers }
+    /// A recorder for this record and this catalog, of a server that is launched by this key.
+    pub fn new(journal: Journal, offers: Arc<Offers>, key: LaunchKey) -> Self {
+        Self { journal, offers, key }
     }
 }
 
@@ -46,7 +48,7 @@ impl Watcher for Recorder {
     }
 
     fn listed(&self, server: &ServerName, listing: Listing) {
-        self.offers.heard(server, listing);
+        self.offers.heard(server, self.key.as_str(), listing);
     }
 }
 

@@ -242,7 +242,7 @@ impl Client {
 
     /// The only server there is, for what nobody can tell the owner of.
     fn only(&self) -> Vec<Routed> {
-        self.router.only().and_then(|server| self.router.to(server)).into_iter().collect()
+        self.router.only().and_then(|server| self.router.to(&server)).into_iter().collect()
     }
 
     fn to(&self, servers: &[ServerName]) -> Vec<Routed> {

@@ -51,7 +51,8 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )
         })?;
-        let links = self.router.servers().iter().flat_map(|pool| pool.links());
+        let pools = self.router.servers();
+        let links = pools.iter().flat_map(|pool| pool.links());
         let told: Vec<(Arc<Link>, u64)> = links
             .map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(level))))
             .filter(|(link, _)| link.at_once().is_some())
@@ -192,9 +193,9 @@ impl Client {
 
     /// A notification of the client that is not for the bridge goes to the server that it concerns.
     pub(super) fn pass_notification(&self, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        let pools = self.router.servers().iter();
+        let pools = self.router.servers();
         let links: Vec<Arc<Link>> = match method {
-            "notifications/roots/list_changed" => pools.flat_map(|pool| pool.links()).collect(),
+            "notifications/roots/list_changed" => pools.iter().flat_map(|pool| pool.links()).collect(),
             _ => {
                 let params = params.and_then(Params::parse).unwrap_or_default();
                 let text =
@@ -210,11 +211,11 @@ impl Client {
                     let linked = self.whereabouts.resource(&uri);
                     linked.or_else(|| view.catalog.owners_of(&uri).into_iter().next())
                 });
-                let owner = owner.or_else(|| self.router.only().cloned());
+                let owner = owner.or_else(|| self.router.only());
                 let link = |pool: &Arc<Pool>| {
                     giver.and_then(|number| pool.link_at(number)).unwrap_or_else(|| Arc::clone(pool.base()))
                 };
-                pools.filter(|pool| Some(pool.name()) == owner.as_ref()).map(link).collect()
+                pools.iter().filter(|pool| Some(pool.name()) == owner.as_ref()).map(link).collect()
             }
         };
         for connection in links.into_iter().filter_map(|link| link.at_once()) {

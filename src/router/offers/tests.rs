@@ -98,7 +98,7 @@ async fn what_was_heard_is_there_after_a_start() {
     let room = Room::new();
     let offers = room.offers();
     assert_eq!(offers.view().unlisted.len(), 2);
-    offers.heard(&s(), listing(EVERYTHING, everything()));
+    offers.heard(&s(), "s", listing(EVERYTHING, everything()));
     room.journal.flush().await;
     for offers in [offers, room.offers()] {
         check(&offers, [1, 1, 1, 1]);
@@ -114,9 +114,12 @@ async fn what_was_heard_is_there_after_a_start() {
 async fn only_tools_stay_when_an_empty_list_comes_and_what_does_not_come_changes_nothing() {
     let room = Room::new();
     let offers = room.offers();
-    offers.heard(&s(), listing(EVERYTHING, everything()));
-    offers
-        .heard(&s(), listing(EVERYTHING, Each { tools: Some("[]"), prompts: Some("[]"), ..Each::default() }));
+    offers.heard(&s(), "s", listing(EVERYTHING, everything()));
+    offers.heard(
+        &s(),
+        "s",
+        listing(EVERYTHING, Each { tools: Some("[]"), prompts: Some("[]"), ..Each::default() }),
+    );
     room.journal.flush().await;
     for offers in [offers, room.offers()] {
         check(&offers, [1, 0, 1, 1]);
@@ -126,13 +129,16 @@ async fn only_tools_stay_when_an_empty_list_comes_and_what_does_not_come_changes
 #[tokio::test]
 async fn a_list_that_is_heard_before_the_record_is_read_goes_before_it() {
     let room = Room::new();
-    room.offers().heard(&s(), listing(EVERYTHING, everything()));
+    room.offers().heard(&s(), "s", listing(EVERYTHING, everything()));
     room.journal.flush().await;
     let order = ["s"].map(|name| known(name, &room.dir.path().join("program")));
     let offers = Offers::new(order.into(), Vec::new(), room.journal.clone());
     let two = r#"[{"name":"p"},{"name":"q"}]"#;
-    offers
-        .heard(&s(), listing(EVERYTHING, Each { tools: Some("[]"), prompts: Some(two), ..Each::default() }));
+    offers.heard(
+        &s(),
+        "s",
+        listing(EVERYTHING, Each { tools: Some("[]"), prompts: Some(two), ..Each::default() }),
+    );
     offers.load();
     check(&offers, [1, 2, 1, 1]);
 }
@@ -147,7 +153,7 @@ async fn a_server_is_hollow_when_it_brought_nothing_of_what_it_has() {
     ] {
         let room = Room::new();
         let offers = room.offers();
-        offers.heard(&s(), listing(capabilities, lists));
+        offers.heard(&s(), "s", listing(capabilities, lists));
         room.journal.flush().await;
         for offers in [offers, room.offers()] {
             assert_eq!(offers.view().hollow.contains(&s()), is_hollow, "{capabilities}");
@@ -169,7 +175,7 @@ async fn a_row_that_knows_only_tools_is_hollow_until_the_server_is_greeted() {
     check(&offers, [1, 0, 0, 0]);
     let view = offers.view();
     assert!(view.hollow.contains(&s()) && !view.unlisted.contains(&s()));
-    offers.heard(&s(), listing(EVERYTHING, everything()));
+    offers.heard(&s(), "s", listing(EVERYTHING, everything()));
     assert!(offers.view().hollow.is_empty());
 }
 
@@ -178,7 +184,7 @@ async fn a_server_whose_tools_did_not_arrive_is_waited_for_until_it_was_tried() 
     let room = Room::new();
     let offers = room.offers();
     let prompts = Each { prompts: Some("[]"), ..Each::default() };
-    offers.heard(&s(), listing(EVERYTHING, prompts));
+    offers.heard(&s(), "s", listing(EVERYTHING, prompts));
     assert!(offers.view().unlisted.contains(&s()));
     offers.tried(&s());
     room.journal.flush().await;
@@ -191,7 +197,7 @@ async fn an_era_counts_until_the_program_is_changed() {
     let room = Room::new();
     let offers = room.offers();
     assert_eq!(offers.greeting_of(&s()).map(|greeting| greeting.era), None);
-    offers.heard(&s(), listing(EVERYTHING, everything()));
+    offers.heard(&s(), "s", listing(EVERYTHING, everything()));
     room.journal.flush().await;
     let anew = room.offers();
     assert_eq!(
@@ -212,7 +218,7 @@ async fn an_era_counts_until_the_program_is_changed() {
     );
     check(&anew, [1, 1, 1, 1]);
     // It is greeted anew.
-    offers.heard(&s(), listing(EVERYTHING, everything()));
+    offers.heard(&s(), "s", listing(EVERYTHING, everything()));
     room.journal.flush().await;
     assert_eq!(
         (
@@ -229,7 +235,7 @@ async fn only_what_is_not_told_is_stale() {
     let offers = room.offers();
     let capabilities = r#"{"tools":{"listChanged":true},"resources":{}}"#;
     let lists = Each { tools: Some("[]"), resources: Some("[]"), templates: Some("[]"), prompts: None };
-    offers.heard(&s(), listing(capabilities, lists));
+    offers.heard(&s(), "s", listing(capabilities, lists));
     let stale = List::ALL.map(|list| offers.is_stale(&s(), list, Duration::ZERO));
     assert_eq!(stale, [false, false, true, true]);
 }

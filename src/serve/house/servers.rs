@@ -6,10 +6,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::builtin::{Builtin, CALL_TIMEOUT};
+use crate::config::launch::LaunchKey;
 use crate::config::server::Server;
 use crate::config::settings::Settings;
 use crate::config::sharing::{Capacity, Scope};
-use crate::downstream::Watcher;
 use crate::downstream::budget::Budget;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
@@ -21,6 +21,9 @@ use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
 use crate::policy::Limits;
+use crate::router::offers::Offers;
+use crate::serve::recorder::Recorder;
+use crate::store::Journal;
 
 /// Makes the pool of any server, also later.
 pub struct Yard {
@@ -36,8 +39,10 @@ pub struct Yard {
     pub relay: Arc<dyn Relay>,
     /// Whom they are told they speak with.
     pub face: watch::Receiver<Face>,
-    /// Who hears of their lives.
-    pub watcher: Arc<dyn Watcher>,
+    /// Where their lives are written down.
+    pub journal: Journal,
+    /// Where their lists go.
+    pub offers: Arc<Offers>,
     /// Where their starts wait their turn.
     pub gate: Arc<Gate>,
     /// Which threads and users there are.
@@ -58,11 +63,13 @@ impl Yard {
             scope: server.scope,
             capacity: server.capacity.over(&self.settings.capacity),
         };
+        let (journal, offers) = (self.journal.clone(), Arc::clone(&self.offers));
+        let recorder = Recorder::new(journal, offers, LaunchKey::of(&server));
         let around = Surroundings {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
             face: self.face.clone(),
-            watcher: Arc::clone(&self.watcher),
+            watcher: Arc::new(recorder),
             log_file: self.paths.server_log(&server.name),
             log_bytes_max: settings.stderr_log_max_bytes,
             line_bytes_max: settings.out_line_max_bytes,
