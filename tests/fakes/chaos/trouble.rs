@@ -117,13 +117,15 @@ impl<'a> Trouble<'a> {
             // All of them rest or are parked.
             return Ok(());
         };
+        // Its effect may be seen before this goes on.
+        let at = Instant::now();
         let what = match self.rng.u8(0..8) {
             0..3 => self.kill(pid),
             3 | 4 => self.stop(pid),
             5 => self.flap(pid, server)?,
             _ => self.flood(client, server)?,
         };
-        self.deeds.push(Deed { at: Instant::now(), client, server, what });
+        self.deeds.push(Deed { at, client, server, what });
         Ok(())
     }
 
@@ -150,10 +152,10 @@ impl<'a> Trouble<'a> {
                 fs::remove_file(mark)?;
             }
         }
-        processes::strike(pid, Blow::Kill);
-        let now = Instant::now();
-        let others = (0..self.clients.len()).map(|client| Deed { at: now, client, server, what: What::Flap });
+        let at = Instant::now();
+        let others = (0..self.clients.len()).map(|client| Deed { at, client, server, what: What::Flap });
         self.deeds.extend(others);
+        processes::strike(pid, Blow::Kill);
         Ok(What::Kill)
     }
 
