@@ -13,6 +13,9 @@ pub const SERVER_NAME_CHARS_MAX: usize = 64;
 /// What stands between the server's and the tool's part of a shown name.
 pub const SEPARATOR: &str = "__";
 
+/// The bridge's own tool that gives the result of a call which was handed off.
+pub const RESULT_TOOL: &str = "bridge_result";
+
 /// A server's name as its owner wrote it in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName(Arc<str>);

@@ -4,6 +4,7 @@ mod asks;
 pub mod call;
 mod exchange;
 mod grants;
+mod handoff;
 pub mod introduction;
 pub mod legacy;
 pub mod listen;
@@ -42,6 +43,7 @@ use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
 use crate::router::{Call, Router};
+use crate::session::handoff::HandedOff;
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
@@ -74,6 +76,8 @@ pub struct Client {
     unasked: Arc<Unasked>,
     /// Requests whose client was asked something and will come back.
     parking: Parking,
+    /// Calls that run on after their client was answered so.
+    handed_off: Arc<HandedOff>,
     /// Where the things are that no list shows.
     whereabouts: Whereabouts,
     room: Arc<Semaphore>,
@@ -145,6 +149,7 @@ impl Client {
             outlet,
             unasked,
             parking: Parking::new(question_expiry),
+            handed_off: Arc::default(),
             whereabouts: Whereabouts::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
             call_ids: CallIds::new(),
@@ -199,7 +204,9 @@ impl Client {
         self.parking.clear();
         self.end_listens();
         self.pending.call_off_all();
+        self.handed_off.call_off_all();
         self.pending.emptied().await;
+        self.handed_off.emptied().await;
         // One more may have been acknowledged in between.
         self.end_listens();
         self.settling.close();
@@ -340,6 +347,9 @@ impl Client {
                 match &*request.method {
                     "resources/subscribe" | "resources/unsubscribe" => {
                         self.spawn(id, Arc::clone(self).subscribe(request));
+                    }
+                    "tools/call" if request.is_for_result() => {
+                        self.spawn(id, handoff::fetch(Arc::clone(self), request));
                     }
                     _ => self.spawn(id, call::run(Arc::clone(self), request)),
                 }

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::names::RESULT_TOOL;
+
 /// Every tool, sorted by name.
 pub fn all(selftest: bool) -> Vec<Value> {
     let mut tools = Vec::new();
+    tools.push(result());
     if selftest {
         tools.push(self::selftest());
     }
@@ -21,6 +24,33 @@ fn status() -> Value {
                         Use it when a tool is missing or a call came back as unavailable.",
         "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
+    })
+}
+
+/// It is answered where its calls are kept, in `session/handoff`, since it gives a server's own bytes. It has
+/// no output schema, so that clients take any tool's result from it.
+fn result() -> Value {
+    json!({
+        "name": RESULT_TOOL,
+        "title": "Bridge: result of a call",
+        "description": "Waits for a call that was answered with the word that it still runs, and gives its result as the \
+                        tool gave it. Call it again when it says that the call still runs. A result can be had for 10 \
+                        minutes.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "call": { "type": "string", "description": "The call's number, as that answer named it." },
+                "cancel": { "type": "boolean", "description": "Cancels the call if it still runs.", "default": false }
+            },
+            "required": ["call"],
+            "additionalProperties": false
+        },
+        "annotations": {
+            "readOnlyHint": false,
+            "destructiveHint": false,
+            "idempotentHint": true,
+            "openWorldHint": false
+        },
     })
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::names::ServerName;
 
@@ -23,6 +25,20 @@ pub struct Shown {
     pub name_json: Arc<str>,
     /// Its definition as it is shown; every byte but the name is the server's.
     pub(super) definition: Bytes,
+}
+
+impl Shown {
+    /// Whether it is a tool that says what its structured results look like.
+    #[must_use]
+    pub fn has_output_schema(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Tool<'a> {
+            #[serde(borrow, default, rename = "outputSchema")]
+            output_schema: Option<&'a RawValue>,
+        }
+        let tool: Option<Tool<'_>> = serde_json::from_slice(&self.definition).ok();
+        tool.is_some_and(|tool| tool.output_schema.is_some())
+    }
 }
 
 /// One page of a list.

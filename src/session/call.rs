@@ -9,6 +9,7 @@ use crate::guard::{self, Guarded};
 use crate::outcome::Outcome;
 use crate::router::{Call, Fault, Routed};
 use crate::session::exchange::{Exchange, Turn, is_able};
+use crate::session::handoff::Waits;
 use crate::session::parked::Parked;
 use crate::session::pending::Asking;
 use crate::session::reply::{self, Rpc, code};
@@ -40,54 +41,39 @@ pub async fn run(client: Arc<Client>, request: Request) {
             first.map(|exchange| Begun::Way(Box::new(Way::new(exchange, places, capabilities))))
         }),
     };
+    let asking = Arc::clone(place.asking());
+    let mut waits = Waits { place: Some(place), permit };
     let end = match begun {
-        Err(rpc) => End::rejected(&rpc, place.id()),
-        Ok(None) => End::rejected(&Rpc::new(code::INTERNAL, "unavailable", "no way leads there"), place.id()),
+        Err(rpc) => End::rejected(&rpc, waits.id()),
+        Ok(None) => End::rejected(&Rpc::new(code::INTERNAL, "unavailable", "no way leads there"), waits.id()),
         Ok(Some(Begun::StillAsked(parked))) => {
             if let Some(row) = &mut row {
                 row.route(&parked.exchange.routed);
             }
-            client.asks_along(parked, place.id(), rules)
+            client.asks_along(parked, waits.id(), rules)
         }
         Ok(Some(Begun::Way(mut way))) => {
             if let Some(row) = &mut row {
                 row.route(&way.exchange.routed);
             }
-            let called_off = place.asking().called_off();
-            let guarded = match &row {
-                None => guard::run(|| way.go(&client), called_off).await,
-                Some(row) => {
-                    let work = guard::run(|| way.go(&client), called_off);
-                    tokio::pin!(work);
-                    tokio::select! {
-                        biased;
-                        guarded = &mut work => guarded,
-                        // A quicker call is written once, whole.
-                        () = client.router.pulse.passed() => {
-                            client.journal.begin(row.begun.clone());
-                            work.await
-                        }
-                    }
-                }
+            let patience = row.as_ref().and_then(|row| Client::patience(row, &way, rules, &asking));
+            let work = guard::run(|| way.go(&client), asking.called_off());
+            let (guarded, running) = match &row {
+                None => (work.await, None),
+                Some(row) => client.ended(work, row, rules.era, patience, &mut waits).await,
             };
             let number = row.as_ref().map(|row| row.begun.call);
-            let telling = Telling { method: &method, thing: &thing, id: place.id(), number };
-            client.end(guarded, *way, &telling, rules)
+            let telling = Telling { method: &method, thing: &thing, id: waits.id(), number, rules };
+            if let Some(running) = running
+                && let Some(row) = row
+            {
+                let arrives = client.arrives(running, row, guarded, *way, &telling);
+                return guard::log_panic("call handed off", "session", arrives).await;
+            }
+            client.end(guarded, *way, &telling)
         }
     };
-    match row {
-        Some(row) => {
-            let row = row.finished(&end);
-            client.settling.settle(Settled { row, frame: end.frame, permit });
-        }
-        None => {
-            if let Some(frame) = end.frame {
-                client.outlet.answer(frame, permit);
-            }
-        }
-    }
-    // Only now: who waits for the last request waits for its answer.
-    drop(place);
+    client.tell(end, row, waits);
 }
 
 /// How a request begins.
@@ -99,8 +85,9 @@ enum Begun {
 }
 
 /// A request on its way.
-struct Way {
-    exchange: Exchange,
+pub(super) struct Way {
+    /// The request and its server.
+    pub(super) exchange: Exchange,
     /// Where else it can go, when nobody could tell who has what it names.
     elsewhere: std::vec::IntoIter<Routed>,
     /// The first no, which is the answer when everybody says no.
@@ -110,7 +97,7 @@ struct Way {
 }
 
 /// Where a request came to.
-enum Came {
+pub(super) enum Came {
     /// To its server's answer.
     Answer(Answer),
     /// To a question that its client has to answer first.
@@ -154,14 +141,33 @@ impl Way {
 }
 
 /// What is told of a request, whatever becomes of it.
-struct Telling<'a> {
+pub(super) struct Telling<'a> {
     method: &'a str,
     thing: &'a Thing,
     id: &'a str,
     number: Option<CallId>,
+    /// In which session and by which rules it is answered.
+    pub(super) rules: Rules,
 }
 
 impl Client {
+    /// Gives its answer to a request, and commits its row before, if it has one.
+    pub(super) fn tell(&self, end: End, row: Option<Row>, waits: Waits) {
+        match row {
+            Some(row) => {
+                let row = row.finished(&end);
+                self.settling.settle(Settled { row, frame: end.frame, permit: waits.permit });
+            }
+            None => {
+                if let Some(frame) = end.frame {
+                    self.outlet.answer(frame, waits.permit);
+                }
+            }
+        }
+        // Only now: who waits for the last request waits for its answer.
+        drop(waits.place);
+    }
+
     /// A client comes back with its answers; the request goes on when it has all of them.
     fn comes_back(
         &self,
@@ -183,13 +189,8 @@ impl Client {
     }
 
     /// The end of a request that was under way.
-    fn end(
-        &self,
-        guarded: Guarded<Result<Came, Fault>>,
-        way: Way,
-        telling: &Telling<'_>,
-        rules: Rules,
-    ) -> End {
+    pub(super) fn end(&self, guarded: Guarded<Result<Came, Fault>>, way: Way, telling: &Telling<'_>) -> End {
+        let rules = telling.rules;
         let guarded = match guarded {
             Guarded::Done(Ok(Came::Asked(questions))) => {
                 let parked = Parked::new(way.exchange, questions, telling.method, telling.thing);
@@ -220,7 +221,7 @@ impl Client {
     }
 
     /// Gives the server's questions to the client in place of an answer.
-    fn asks_along(&self, parked: Box<Parked>, id: &str, rules: Rules) -> End {
+    pub(super) fn asks_along(&self, parked: Box<Parked>, id: &str, rules: Rules) -> End {
         let requests = parked.requests();
         let (bytes, bytes_max) =
             (requests.len() + id.len() + AROUND_REQUESTS_BYTES, rules.limits.line_bytes_max);

@@ -43,7 +43,8 @@ impl Parked {
     }
 
     /// What is kept for it: its line, for a server that has to be asked again.
-    fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.exchange.call.line.len()
     }
 

@@ -56,7 +56,8 @@ struct State {
     questions: VecDeque<Question>,
     /// The request has ended.
     closed: bool,
-    /// The client has a question in its hands and will come back with another request.
+    /// The client has a question in its hands, or word that the call runs on, and will come back with
+    /// another request.
     parked: bool,
     /// The request with which it came back.
     follower: Option<Follower>,
@@ -175,7 +176,8 @@ impl Drop for Place {
 }
 
 impl Asking {
-    fn call_off(&self, why: CalledOff) {
+    /// Calls the request off; the first reason counts.
+    pub fn call_off(&self, why: CalledOff) {
         self.lock().called_off.get_or_insert(why);
         self.changed.notify_waiters();
     }
@@ -200,7 +202,7 @@ impl Asking {
         questions.into_iter().for_each(Question::pass_on);
     }
 
-    /// The client was asked something; it will come back with another request.
+    /// The client has an answer, if no result: it will come back with another request.
     pub fn park(&self) {
         self.lock().parked = true;
     }
@@ -210,6 +212,14 @@ impl Asking {
         let mut state = self.lock();
         state.parked = false;
         state.follower = Some(Follower { asking: Arc::clone(asking), token });
+    }
+
+    /// The request that followed is answered too, unless another one has followed it.
+    pub fn unfollow(&self, asking: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.follower.take_if(|follower| Arc::ptr_eq(&follower.asking, asking)).is_some() {
+            state.parked = true;
+        }
     }
 
     async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {

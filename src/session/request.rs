@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::era::Era;
 use crate::list::List;
-use crate::names::ServerName;
+use crate::names::{RESULT_TOOL, ServerName};
 use crate::outcome::Cause;
 use crate::router::{Call, Routed};
 use crate::session::pending::{Extras, Place};
@@ -197,6 +197,14 @@ impl Request {
             place,
             permit: None,
         })
+    }
+}
+
+impl Request {
+    /// Whether it asks for the result of a call that was handed off. With answers to that call's questions it
+    /// is the call itself.
+    pub fn is_for_result(&self) -> bool {
+        self.comes_back.is_none() && matches!(&self.thing, Thing::Tool(name) if name == RESULT_TOOL)
     }
 }
 

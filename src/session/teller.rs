@@ -192,7 +192,9 @@ impl Teller<'_> {
         self.failure(Outcome::Panic, None, text)
     }
 
-    fn failure(&self, outcome: Outcome, cause: Option<Cause>, text: String) -> End {
+    /// The end of a request that failed here, in words.
+    #[must_use]
+    pub fn failure(&self, outcome: Outcome, cause: Option<Cause>, text: String) -> End {
         self.end_with(self.told(outcome, cause, text))
     }
 

@@ -52,6 +52,12 @@ impl CallId {
         Self((ms - EPOCH_MS).clamp(0, i64::MAX >> LOW_BITS) << LOW_BITS)
     }
 
+    /// Reads the number of a row.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
     /// The number as it stands in the row.
     #[must_use]
     pub const fn number(self) -> i64 {
@@ -129,6 +135,7 @@ mod tests {
     fn a_call_id_lies_in_its_millisecond() {
         let id = CallIds::new().next(NOW_MS);
         assert!(CallId::first_at(NOW_MS) <= id && id < CallId::first_at(NOW_MS + 1));
+        assert_eq!((CallId::parse(&id.to_string()), CallId::parse("last")), (Some(id), None));
         assert!(CallId::first_at(NOW_MS) <= id.redrawn() && id.redrawn() < CallId::first_at(NOW_MS + 1));
     }
 }

@@ -43,6 +43,7 @@ mod comes_back;
 mod deadline;
 mod four_lists;
 mod guarded;
+mod handoff;
 mod legacy_asks;
 mod legacy_bytes;
 mod legacy_cancels;
