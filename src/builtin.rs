@@ -1,6 +1,7 @@
 //! The bridge's own tools: an rmcp server in this process, behind the guard, on a connection like any
 //! other server's.
 
+mod connections;
 mod definitions;
 mod selftest;
 mod stats;
@@ -139,6 +140,8 @@ impl Builtin {
     async fn tool(&self, name: &str, arguments: JsonObject) -> Result<Answer, ErrorData> {
         match name {
             "bridge_status" => Ok(status::report(&self.sources)),
+            "bridge_connections" => Ok(connections::report(&self.sources)),
+            "bridge_disconnect" => connections::disconnect(&self.sources, &arguments),
             "bridge_stats" => stats::report(&self.sources, &arguments).await,
             "bridge_selftest" if self.selftest => selftest::run(&arguments).await,
             _ => Err(ErrorData::invalid_params(

@@ -6,13 +6,46 @@ use crate::names::RESULT_TOOL;
 
 /// Every tool, sorted by name.
 pub fn all(selftest: bool) -> Vec<Value> {
-    let mut tools = Vec::new();
-    tools.push(result());
+    let mut tools = vec![connections(), disconnect(), result()];
     if selftest {
         tools.push(self::selftest());
     }
     tools.extend([stats(), status()]);
     tools
+}
+
+fn connections() -> Value {
+    json!({
+        "name": "bridge_connections",
+        "title": "Bridge: connections",
+        "description": "Shows every connection to every server: whose it is (everybody's, or a session's, thread's, \
+                        user's or single call's), its state and process, how many calls are under way on it, how many \
+                        it had, and how long it has been idle.",
+        "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+        "annotations": { "readOnlyHint": true, "openWorldHint": false },
+    })
+}
+
+fn disconnect() -> Value {
+    json!({
+        "name": "bridge_disconnect",
+        "title": "Bridge: disconnect",
+        "description": "Closes the connections that fit everything that is named, over all servers: their processes \
+                        end, and calls under way on them fail. The next call makes a new connection. Use it when a \
+                        server has to begin anew, or when a thread, a user or a session is gone for good.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "server": { "type": "string", "description": "Only connections to this server." },
+                "thread": { "type": "string", "description": "Only connections of this thread." },
+                "user": { "type": "string", "description": "Only connections of this user, all threads included." },
+                "session": { "type": "string", "description": "Only connections of this client session, by its id." }
+            },
+            "minProperties": 1,
+            "additionalProperties": false
+        },
+        "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true, "openWorldHint": false },
+    })
 }
 
 fn status() -> Value {

@@ -1,15 +1,17 @@
 //! `bridge_status`: what the bridge and its servers are doing, for a person, a model and a program.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::builtin::Answer;
 use crate::config::Loaded;
 use crate::downstream::fleet::Fleet;
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::report::Figures;
 use crate::downstream::{LinkState, Status};
 use crate::list::List;
 use crate::router::offers::{Offers, View};
@@ -107,7 +109,29 @@ fn server(pool: &Pool, view: &View) -> Value {
         "linesOutsideTheProtocol": noise.0,
         "lateAnswers": noise.1,
         "callTimeoutSeconds": link.call_timeout.as_secs(),
+        "scope": pool.terms.scope.word(),
+        "connections": connections(&pool.figures()),
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate that loses digits is of very many")]
+fn connections(figures: &Figures) -> Value {
+    let reused = figures.reused as f64 / figures.requests as f64;
+    json!({
+        "total": figures.total,
+        "active": figures.active,
+        "idle": figures.total - figures.active,
+        "waiting": figures.waiting,
+        "byUser": counts(&figures.by_user),
+        "byThread": counts(&figures.by_thread),
+        "requests": figures.requests,
+        "reused": figures.reused,
+        "reuseRate": (figures.requests > 0).then_some(reused),
+    })
+}
+
+fn counts(of: &BTreeMap<Arc<str>, usize>) -> Map<String, Value> {
+    of.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect()
 }
 
 fn reason(status: &Status) -> (Option<String>, Option<u64>) {
@@ -120,7 +144,7 @@ fn reason(status: &Status) -> (Option<String>, Option<u64>) {
     }
 }
 
-fn since(time: SystemTime) -> String {
+pub(super) fn since(time: SystemTime) -> String {
     let ms = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     stamp::text(i64::try_from(ms).unwrap_or_default())
 }
@@ -158,6 +182,13 @@ fn text(report: &Value) -> String {
                 }
             }
             None => _ = write!(text, ", tools not known yet"),
+        }
+        let (total, waiting) = (&server["connections"]["total"], &server["connections"]["waiting"]);
+        if total.as_u64() > Some(1) {
+            _ = write!(text, ", {total} connections, {} of them in use", server["connections"]["active"]);
+        }
+        if waiting.as_u64() > Some(0) {
+            _ = write!(text, ", {waiting} calls waiting");
         }
         if let Some(because) = server["because"].as_str() {
             let _ = write!(text, "; {because}");

@@ -128,7 +128,7 @@ impl Pool {
     /// A pool whose keepers work on `work`; nothing is started yet.
     #[must_use]
     pub fn new(terms: Terms, staff: Arc<dyn Staff>, tenants: Arc<Tenants>, work: Handle) -> Arc<Self> {
-        let (base, post) = member(&terms, (Key::Base, Tenant::default()), None);
+        let (base, post) = member(&terms, 0, (Key::Base, Tenant::default()), None);
         let kept = staff.keep(post);
         let pool = Arc::new(Self {
             terms,
@@ -140,7 +140,7 @@ impl Pool {
             table: Mutex::default(),
             keepers: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            numbers: AtomicU64::new(0),
+            numbers: AtomicU64::new(1),
             asked: AtomicU64::new(0),
             found: AtomicU64::new(0),
         });
@@ -187,13 +187,17 @@ impl Pool {
         }
         let busy = self.begin(wish.tenant);
         let is_own = |session| *self.own_session.get_or_init(|| session) == session;
-        let number = || self.numbers.fetch_add(1, Ordering::Relaxed);
-        let mut lease = match Key::of(self.terms.scope, wish, is_own, number) {
+        let mut lease = match Key::of(self.terms.scope, wish, is_own, || self.number()) {
             Key::Base => Lease::new(self, &self.base),
             key => self.take(key, wish.tenant).await?,
         };
         lease.busy = busy;
         Ok(lease)
+    }
+
+    /// A number that nothing else of this pool has.
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn begin(&self, tenant: &Tenant) -> Option<Busy> {
@@ -252,7 +256,7 @@ impl Pool {
 }
 
 /// A connection, and its keeper's end of it.
-fn member(terms: &Terms, whose: (Key, Tenant), base: Option<Arc<Link>>) -> (Arc<Member>, Post) {
+fn member(terms: &Terms, number: u64, whose: (Key, Tenant), base: Option<Arc<Link>>) -> (Arc<Member>, Post) {
     let (link, status, orders) = link(terms.name.clone(), terms.call_timeout, terms.start_timeout);
     if let Some(level) = base.as_ref().and_then(|base| base.interest.look(|wants| wants.wanted_level())) {
         link.interest.want(|wants| wants.level(level));
@@ -260,5 +264,5 @@ fn member(terms: &Terms, whose: (Key, Tenant), base: Option<Arc<Link>>) -> (Arc<
     let (stop, stopped) = watch::channel(None);
     let (tenant, interest) = (whose.1.clone(), Arc::clone(&link.interest));
     let post = Post { tenant, base, interest, status, orders, stop: stopped };
-    (Member::new(whose, Arc::new(link), terms.capacity.max_concurrent, stop), post)
+    (Member::new(number, whose, Arc::new(link), terms.capacity.max_concurrent, stop), post)
 }

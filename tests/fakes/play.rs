@@ -252,7 +252,8 @@ impl Server {
         }
     }
 
-    /// Puts the request's own bytes in the place of `$ID`, `$ARGS`, `$TOKEN` and `$TASK`.
+    /// Puts the request's own bytes in the place of `$ID`, `$ARGS`, `$TOKEN` and `$TASK`, and this process's id in
+    /// that of `$PID`.
     fn filled(&self, template: &str, ask: &Ask<'_>) -> String {
         let raw = |value: Option<&RawValue>, none: &str| value.map_or(none, RawValue::get).to_owned();
         let task = || ask.task.map_or_else(|| "null".to_owned(), |task| format!("\"{}\"", tasks::id(task)));
@@ -264,6 +265,7 @@ impl Server {
             ("$ARGS", raw(ask.params.arguments, "{}")),
             ("$TOKEN", raw(ask.params.meta.token, "null")),
             ("$TASK", task()),
+            ("$PID", std::process::id().to_string()),
         ];
         fill.iter().fold(template.to_owned(), |text, (word, value)| text.replace(word, value))
     }

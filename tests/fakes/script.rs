@@ -75,7 +75,7 @@
 //! ```
 //!
 //! In `reply`, `raw`, `notify`, `request` and `ask` the words `$ID`, `$ARGS` and `$TOKEN` stand for the request's own bytes,
-//! and `$TASK` for the id of its task, as JSON. A `;` inside a JSON string does not separate; elsewhere `\;` is a plain `;`.
+//! `$TASK` for the id of its task, as JSON, and `$PID` for this process's id. A `;` inside a JSON string does not separate; elsewhere `\;` is a plain `;`.
 //!
 //! **Shapes.** `request` and `input` answer a `prompts/get` with one message, and a `resources/read` with one content, whose
 //! text is what stands in `structuredContent` otherwise. The ordinary `prompts/get` has the arguments' bytes as its text, a

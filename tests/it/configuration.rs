@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::said::OWN;
 use crate::support::{Bridge, Room, fake_server};
 
 #[track_caller]
@@ -15,7 +16,7 @@ fn without_a_configuration_it_serves_its_own_tools() {
     let room = Room::new().env("BRIDGE_CONFIG", "");
     let mut bridge = room.start();
     bridge.initialize();
-    assert_eq!(tools(&mut bridge), ["bridge_result", "bridge_stats", "bridge_status"]);
+    assert_eq!(tools(&mut bridge), OWN);
     let status = bridge.status();
     assert_eq!(status["config"], json!({ "file": null, "mistakes": [], "notes": [] }));
     assert_eq!(status["servers"], json!([]));
@@ -26,7 +27,7 @@ fn a_file_that_is_named_and_missing_is_a_mistake_and_no_end() {
     let room = Room::new().env("BRIDGE_CONFIG", "/no/such/file.toml");
     let mut bridge = room.start();
     bridge.initialize();
-    assert_eq!(tools(&mut bridge).len(), 3);
+    assert_eq!(tools(&mut bridge), OWN);
     let mistakes = bridge.status()["config"]["mistakes"].to_string();
     assert!(mistakes.contains("/no/such/file.toml") && mistakes.contains("cannot be read"), "{mistakes}");
 }
@@ -115,7 +116,7 @@ fn a_command_that_does_not_exist_is_said_to_the_model_and_hides_nobody() {
     let room = Room::new().config("config.toml", &text);
     let mut bridge = room.start();
     bridge.initialize();
-    assert_eq!(tools(&mut bridge), ["bridge_result", "bridge_stats", "bridge_status", "s__echo"]);
+    assert_eq!(tools(&mut bridge), [&OWN[..], &["s__echo"]].concat());
     let answer = bridge.call("gone__anything", json!({}));
     let error = &answer["result"]["_meta"]["bridge/error"];
     assert_eq!((&error["kind"], &error["cause"]), (&json!("unavailable"), &json!("not_found")), "{answer}");
@@ -127,7 +128,7 @@ fn a_server_that_is_switched_off_is_not_there() {
     let room = Room::new().server_with("s", &["count $ROOM/pids"], "enabled = false");
     let mut bridge = room.start();
     bridge.initialize();
-    assert_eq!(tools(&mut bridge).len(), 3);
+    assert_eq!(tools(&mut bridge), OWN);
     assert_eq!(bridge.call("s__echo", json!({}))["error"]["code"], -32602);
     assert_eq!(room.text("pids"), "");
 }

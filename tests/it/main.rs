@@ -53,6 +53,7 @@ mod legacy_resources;
 mod legacy_said;
 mod legacy_tasks;
 mod noise;
+mod pool;
 mod record_trouble;
 mod said;
 mod secrets;

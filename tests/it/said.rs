@@ -2,6 +2,10 @@
 
 use serde_json::Value;
 
+/// The bridge's own tools, by name.
+pub const OWN: [&str; 5] =
+    ["bridge_connections", "bridge_disconnect", "bridge_result", "bridge_stats", "bridge_status"];
+
 /// `_meta["bridge/error"]` of a tool's result.
 pub fn fault(answer: &Value) -> &Value {
     &answer["result"]["_meta"]["bridge/error"]

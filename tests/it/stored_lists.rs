@@ -5,11 +5,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::said::{echoed, names};
+use crate::said::{OWN, echoed, names};
 use crate::support::{Bridge, Room, alive, fake_server, send_signal, wait_for, wait_until};
-
-/// What the bridge itself offers.
-const OWN: [&str; 3] = ["bridge_result", "bridge_stats", "bridge_status"];
 
 #[track_caller]
 fn list(bridge: &mut Bridge) -> Value {

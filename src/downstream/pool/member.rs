@@ -11,6 +11,8 @@ use crate::downstream::pool::key::{Farewell, Key, Tenant};
 
 /// One connection, and how it is used.
 pub(super) struct Member {
+    /// Its number in its pool, from the first one made.
+    pub number: u64,
     /// Its key.
     pub key: Key,
     /// Whose it is.
@@ -33,12 +35,14 @@ pub(super) struct Member {
 
 impl Member {
     pub fn new(
+        number: u64,
         (key, tenant): (Key, Tenant),
         link: Arc<Link>,
         max_concurrent: usize,
         stop: watch::Sender<Option<Farewell>>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            number,
             key,
             tenant,
             link,

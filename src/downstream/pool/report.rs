@@ -89,7 +89,7 @@ impl Pool {
         figures
     }
 
-    /// Every connection that has a process, will have one, or is wanted, the base one first.
+    /// Every connection that has a process, will have one, or is wanted, in the order in which they were made.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
         let row = |member: &Arc<Member>| Row {
@@ -100,12 +100,8 @@ impl Pool {
             requests: member.calls(),
             idle_for: member.used_at().elapsed(),
         };
-        let rows = self.members().iter().map(row).collect::<Vec<_>>().into_iter();
-        let mut rows: Vec<Row> =
-            rows.filter(|row| row.active > 0 || !matches!(row.status.state, LinkState::Stopped)).collect();
-        // In the order in which they were made, as far as it is known.
-        rows.sort_by_key(|row| row.status.since);
-        rows
+        let is_there = |row: &Row| row.active > 0 || !matches!(row.status.state, LinkState::Stopped);
+        self.members().iter().map(row).filter(is_there).collect()
     }
 
     /// Ends connections whatever they do; how many.

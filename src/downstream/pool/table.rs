@@ -152,7 +152,8 @@ impl Pool {
 
     fn make(self: &Arc<Self>, table: &mut Table, key: Key, first: &Tenant) -> Arc<Member> {
         let tenant = key.tenant(first);
-        let (member, post) = member(&self.terms, (key.clone(), tenant), Some(Arc::clone(self.base())));
+        let (member, post) =
+            member(&self.terms, self.number(), (key.clone(), tenant), Some(Arc::clone(self.base())));
         table.members.insert(key, Arc::clone(&member));
         self.spawn(attend(Arc::downgrade(self), Arc::clone(&member), self.staff.keep(post)));
         member
@@ -201,10 +202,14 @@ impl Pool {
         self.members().iter().find(is_it).cloned()
     }
 
-    /// Every connection, the base one first.
+    /// Every connection in the order in which they were made, the base one first.
     pub(super) fn members(&self) -> Vec<Arc<Member>> {
         let table = self.lock();
-        std::iter::once(&self.base).chain(table.members.values()).cloned().collect()
+        let mut members: Vec<_> =
+            std::iter::once(&self.base).chain(table.members.values()).cloned().collect();
+        drop(table);
+        members.sort_by_key(|member| member.number);
+        members
     }
 
     /// Has these connections ended, whatever they do.
