@@ -94,6 +94,11 @@ async def count(steps: int, step_ms: int, ctx: Context) -> str:
     return f"counted to {steps}"
 
 
+@server.tool(structured_output=False)
+async def large(mebibytes: int) -> str:
+    return "x" * (mebibytes << 20)
+
+
 @server.tool()
 async def cancelled_counts() -> str:
     return str(cancelled)
