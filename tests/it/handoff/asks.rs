@@ -6,7 +6,7 @@ use super::{hurried, number, outcome, result};
 use crate::support::{Bridge, CAPABILITIES_KEY};
 
 const ASKS: &str =
-    r#"on tools/call ask: sleep 1200; request elicitation/create {"message":"m","requestedSchema":{}}"#;
+    r#"on tools/call ask: sleep 1600; request elicitation/create {"message":"m","requestedSchema":{}}"#;
 
 #[test]
 fn an_older_client_is_asked_as_ever() {

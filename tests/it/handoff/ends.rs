@@ -94,7 +94,7 @@ fn a_call_is_taken_back_by_its_number() {
 fn a_result_that_its_client_cannot_read_is_told_with_its_size() {
     let room = Room::new()
         .client("it", "handoff_after_s = 1\nresult_max_mib = 1")
-        .server("s", &["on tools/call large: sleep 1200; big 1048576"]);
+        .server("s", &["on tools/call large: sleep 1600; big 1048576"]);
     let mut bridge = room.start();
     bridge.initialize();
     let call = number(&bridge.call("s__large", json!({})));
@@ -105,7 +105,7 @@ fn a_result_that_its_client_cannot_read_is_told_with_its_size() {
 
 #[test]
 fn an_error_of_the_server_is_its_result() {
-    let room = hurried().server("s", &["on tools/call fails: sleep 1200; error -32000 no"]);
+    let room = hurried().server("s", &["on tools/call fails: sleep 1600; error -32000 no"]);
     let mut bridge = room.start();
     bridge.initialize();
     let call = number(&bridge.call("s__fails", json!({})));
