@@ -16,6 +16,7 @@ pub mod process;
 pub mod question;
 pub mod relay;
 pub mod stderr;
+pub mod tuning;
 
 use std::fmt;
 use std::sync::Arc;

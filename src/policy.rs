@@ -231,6 +231,11 @@ impl Policy {
         self.until
     }
 
+    /// Other limits from the next failure on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// How long until the next start is allowed; zero when it is allowed now.
     #[must_use]
     pub fn wait(&self, now: Duration) -> Duration {

@@ -333,6 +333,18 @@ impl Router {
         }
     }
 
+    /// The connections that serve a request now; its server may have been replaced since its way was found.
+    ///
+    /// # Errors
+    /// When the server is no more in the configuration.
+    pub fn pool(&self, routed: &Routed) -> Result<Arc<Pool>, Fault> {
+        let Some(farewell) = routed.pool.farewell() else { return Ok(Arc::clone(&routed.pool)) };
+        self.fleet.pool(routed.pool.name()).ok_or_else(|| {
+            let ending = Arc::new(Ending::of(Cause::BridgeStopped, farewell.what()));
+            Fault::NotReady(NotReady { ending, retry_after: None })
+        })
+    }
+
     /// The servers in the configuration's order.
     #[must_use]
     pub fn servers(&self) -> Arc<[Arc<Pool>]> {

@@ -94,6 +94,11 @@ impl Budget {
         });
     }
 
+    /// Other limits from here on.
+    pub fn limit(&self, limits: Limits) {
+        self.change(|held, _| held.policy.limit(limits));
+    }
+
     /// Hears of each change from here on.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {

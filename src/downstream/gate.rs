@@ -13,7 +13,8 @@ pub struct Gate {
 
 #[derive(Debug)]
 struct State {
-    free: usize,
+    max: usize,
+    inside: usize,
     next: u64,
     /// In the order in which they came.
     waiting: VecDeque<Waiting>,
@@ -43,8 +44,14 @@ impl Gate {
     /// A gate that lets so many in at once.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
-        let state = State { free: max.max(1), next: 0, waiting: VecDeque::new() };
+        let state = State { max: max.max(1), inside: 0, next: 0, waiting: VecDeque::new() };
         Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Lets so many in at once from here on; who is inside stays.
+    pub fn resize(self: &Arc<Self>, max: usize) {
+        self.lock().max = max.max(1);
+        self.let_in();
     }
 
     /// Queues up. A server that somebody waits for goes before those that nobody misses yet.
@@ -65,12 +72,12 @@ impl Gate {
         loop {
             let next = {
                 let mut state = self.lock();
-                if state.free == 0 {
+                if state.inside >= state.max {
                     return;
                 }
                 let wanted = state.waiting.iter().position(|waiting| waiting.wanted).unwrap_or(0);
                 let Some(next) = state.waiting.remove(wanted) else { return };
-                state.free -= 1;
+                state.inside += 1;
                 next
             };
             // Whoever gave up in this very moment drops the pass, which lets the next one in.
@@ -111,7 +118,7 @@ impl Drop for Turn {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.0.lock().free += 1;
+        self.0.lock().inside -= 1;
         self.0.let_in();
     }
 }
@@ -143,6 +150,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_wider_gate_lets_more_in_and_a_narrower_one_nobody_out() {
+        let gate = Gate::new(1);
+        let mut turns: Vec<Turn> = (0..4).map(|_| gate.queue(true)).collect();
+        let mut passes: Vec<Pass> = turns.iter_mut().filter_map(came).collect();
+        assert_eq!(passes.len(), 1);
+        gate.resize(3);
+        passes.extend(turns[1..].iter_mut().filter_map(came));
+        assert_eq!(passes.len(), 3);
+        gate.resize(1);
+        passes.truncate(1);
+        assert!(came(&mut turns[3]).is_none());
+        drop(passes);
+        assert!(came(&mut turns[3]).is_some());
+    }
+
+    #[tokio::test]
     async fn who_gives_up_holds_nobody_back() {
         let gate = Gate::new(2);
         let mut turns: Vec<Turn> = (0..5).map(|_| gate.queue(true)).collect();
@@ -155,6 +178,6 @@ mod tests {
         let other = came(&mut last);
         assert!(other.is_some());
         let mut late = gate.queue(false);
-        assert!(came(&mut late).is_some() && gate.lock().free == 1);
+        assert!(came(&mut late).is_some() && gate.lock().inside == 1);
     }
 }

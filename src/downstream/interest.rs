@@ -2,7 +2,7 @@
 //! is started anew is told again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
@@ -124,6 +124,8 @@ fn once_less(wants: &mut BTreeMap<Arc<str>, usize>, key: &str) -> bool {
 #[derive(Debug)]
 pub struct Interest {
     state: Mutex<State>,
+    /// Who took the wants over, and hears what is said here from then on.
+    heir: OnceLock<Arc<Self>>,
     changed: Notify,
     /// The version that the server knows.
     told: watch::Sender<u64>,
@@ -139,7 +141,12 @@ struct State {
 
 impl Default for Interest {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), told: watch::Sender::new(0) }
+        Self {
+            state: Mutex::default(),
+            heir: OnceLock::new(),
+            changed: Notify::new(),
+            told: watch::Sender::new(0),
+        }
     }
 }
 
@@ -158,6 +165,9 @@ pub struct Step {
 impl Interest {
     /// Changes what is wanted; the server is told soon. [`Interest::settled`] waits for it.
     pub fn want(&self, change: impl FnOnce(&mut Wants)) -> u64 {
+        if let Some(heir) = self.heir.get() {
+            return heir.want(change);
+        }
         let mut state = self.lock();
         state.wants.is_new = false;
         change(&mut state.wants);
@@ -171,6 +181,9 @@ impl Interest {
     /// The client subscribed to a resource, and the server knows it. Beyond a limit it is not kept: then a
     /// server that is started anew is not told again.
     pub fn subscribed(&self, uri: &str) {
+        if let Some(heir) = self.heir.get() {
+            return heir.subscribed(uri);
+        }
         let mut state = self.lock();
         if !state.wants.has_resource(uri) && state.wants.has_room_for(uri) {
             let uri: Arc<str> = uri.into();
@@ -181,6 +194,9 @@ impl Interest {
 
     /// The client took a subscription back, and the server knows it.
     pub fn unsubscribed(&self, uri: &str) {
+        if let Some(heir) = self.heir.get() {
+            return heir.unsubscribed(uri);
+        }
         let mut state = self.lock();
         state.wants.no_resource(uri);
         if !state.wants.has_resource(uri) {
@@ -190,11 +206,36 @@ impl Interest {
 
     /// Looks at what is wanted.
     pub fn look<T>(&self, look: impl FnOnce(&Wants) -> T) -> T {
-        look(&self.lock().wants)
+        match self.heir.get() {
+            Some(heir) => heir.look(look),
+            None => look(&self.lock().wants),
+        }
+    }
+
+    /// Whether this server itself has to live for what is wanted.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.lock().wants.is_waiting()
+    }
+
+    /// Another server takes the place of this one: all that is wanted here is wanted there, and nothing any
+    /// more here. What is said here later is said there.
+    pub fn hand_over(&self, heir: &Arc<Self>) {
+        let mut state = self.lock();
+        if self.heir.set(Arc::clone(heir)).is_err() {
+            return;
+        }
+        let wants = std::mem::take(&mut state.wants);
+        state.version += 1;
+        drop(state);
+        heir.want(|new| *new = Wants { is_new: true, ..wants });
+        self.changed.notify_one();
     }
 
     /// Waits until the server was told this version, or a newer one. The caller holds the deadline.
     pub async fn settled(&self, version: u64) {
+        if let Some(heir) = self.heir.get() {
+            return Box::pin(heir.settled(version)).await;
+        }
         // The sender is ours.
         let _ = self.told.subscribe().wait_for(|told| *told >= version).await;
     }
@@ -214,7 +255,10 @@ impl Interest {
 
     /// Looks at what the server does not grant.
     pub fn look_at_refused<T>(&self, look: impl FnOnce(&Refused) -> T) -> T {
-        look(&self.lock().refused)
+        match self.heir.get() {
+            Some(heir) => heir.look_at_refused(look),
+            None => look(&self.lock().refused),
+        }
     }
 
     /// The server was told.

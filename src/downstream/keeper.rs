@@ -24,7 +24,7 @@ use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::gate::{Gate, Pass};
 use crate::downstream::greeting::Face;
-use crate::downstream::interest::{Interest, Wants};
+use crate::downstream::interest::Interest;
 use crate::downstream::keeper::greeting::{Greet, NotMade};
 use crate::downstream::keeper::hearing::{for_keeper, read_in};
 use crate::downstream::keeper::leaving::{Left, discard};
@@ -36,6 +36,7 @@ use crate::downstream::pool::key::{Farewell, Tenant};
 use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::{CappedLog, Tail, drain};
+use crate::downstream::tuning::Tuning;
 use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
 use crate::lines::Lines;
 use crate::outcome::Cause;
@@ -60,34 +61,26 @@ pub struct Surroundings {
     pub watcher: Arc<dyn Watcher>,
     /// Where its stderr goes.
     pub log_file: PathBuf,
-    /// How large that file may become, in bytes.
-    pub log_bytes_max: u64,
-    /// The longest line it may write, in bytes.
-    pub line_bytes_max: usize,
     /// Where starts wait their turn.
     pub gate: Arc<Gate>,
     /// When it may be started again, shared by all connections to the server.
     pub budget: Arc<Budget>,
-    /// So many deadlines missed in a row, and it is replaced.
-    pub hang_after: u32,
-    /// So long without a call, and it is stopped.
-    pub idle_stop: Option<Duration>,
+    /// The settings for its next life.
+    pub tuning: watch::Receiver<Tuning>,
 }
 
-impl Surroundings {
-    /// Waits until nobody has used a server for so long that it is stopped, and ends its connection: a call
-    /// that comes now finds none, and has it started again.
-    async fn unused(&self, connection: &Connection, interest: &Interest) {
-        let Some(idle) = self.idle_stop else { return std::future::pending().await };
-        loop {
-            connection.unused_for(idle).await;
-            let ending = Ending::of(Cause::BridgeStopped, Farewell::Unused.what());
-            // Who has subscribed to something uses it without a word.
-            if !interest.look(Wants::is_waiting) && connection.end_if_unused(Arc::new(ending)) {
-                return;
-            }
-            tokio::time::sleep(idle).await;
+/// Waits until nobody has used a server for so long that it is stopped, and ends its connection: a call that
+/// comes now finds none, and has it started again.
+async fn unused(idle: Option<Duration>, connection: &Connection, interest: &Interest) {
+    let Some(idle) = idle else { return std::future::pending().await };
+    loop {
+        connection.unused_for(idle).await;
+        let ending = Ending::of(Cause::BridgeStopped, Farewell::Unused.what());
+        // Who has subscribed to something uses it without a word.
+        if !interest.is_waiting() && connection.end_if_unused(Arc::new(ending)) {
+            return;
         }
+        tokio::time::sleep(idle).await;
     }
 }
 
@@ -115,6 +108,7 @@ struct Running {
     tail: Tail,
     relists: Arc<Relists>,
     wishes: Wishes,
+    tuning: Tuning,
     started: Instant,
 }
 
@@ -225,7 +219,8 @@ impl Keeper {
         let relay = for_keeper(Arc::clone(&self.around.relay), Arc::clone(&relists));
         let connection = Owned(Connection::new(self.server.name.shared(), relay));
         let tail = Tail::default();
-        let log = CappedLog::new(self.around.log_file.clone(), self.around.log_bytes_max);
+        let tuning = self.around.tuning.borrow().clone();
+        let log = CappedLog::new(self.around.log_file.clone(), tuning.log_bytes_max);
         let drain = tokio::spawn(drain(stderr, tail.clone(), log));
         let writer = {
             let connection = Arc::clone(&connection);
@@ -239,7 +234,7 @@ impl Keeper {
                 }
             })
         };
-        let line_bytes_max = self.around.line_bytes_max;
+        let line_bytes_max = tuning.line_bytes_max;
         let reader = {
             let (connection, tail) = (Arc::clone(&connection), tail.clone());
             self.around.lines.spawn(async move {
@@ -254,7 +249,7 @@ impl Keeper {
         };
         let wishes = Wishes::new(Arc::clone(&self.interest));
         let started = Instant::now();
-        Ok(Running { process, connection, reader, writer, drain, tail, relists, wishes, started })
+        Ok(Running { process, connection, reader, writer, drain, tail, relists, wishes, tuning, started })
     }
 
     /// Resolves every reference, as late as can be; the values are nowhere kept.
@@ -282,13 +277,13 @@ impl Keeper {
 
     /// Stays with a ready server until it ends.
     async fn attend(&mut self, running: &mut Running) -> Left {
-        let Running { process, connection, reader, writer, relists, wishes, .. } = running;
+        let Running { process, connection, reader, writer, relists, wishes, tuning, .. } = running;
         // Beside the watch over the process: a server may die while it is asked for a list.
         let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
         let wishing = wishes.keep(connection, relists);
-        let (around, watched) = (&self.around, Arc::clone(connection));
-        let idle = around.unused(&watched, &self.interest);
-        let hung = watched.hung(around.hang_after);
+        let watched = Arc::clone(connection);
+        let idle = unused(tuning.idle_stop, &watched, &self.interest);
+        let hung = watched.hung(tuning.hang_after);
         tokio::pin!(relisting, wishing, idle, hung);
         loop {
             tokio::select! {
@@ -314,7 +309,7 @@ impl Keeper {
                 () = &mut wishing => {}
                 () = &mut idle => return Left::Released(Farewell::Unused),
                 () = &mut hung => {
-                    let what = format!("missed {} deadlines in a row", around.hang_after);
+                    let what = format!("missed {} deadlines in a row", tuning.hang_after);
                     return Left::Ended(Cause::Hung, what, None);
                 }
                 Some(order) = self.orders.recv() => match order {

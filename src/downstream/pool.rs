@@ -6,6 +6,7 @@ pub mod key;
 pub mod lease;
 mod member;
 pub mod report;
+mod retiring;
 mod table;
 pub mod tenants;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::sharing::{Capacity, Scope};
@@ -93,6 +94,10 @@ pub struct Pool {
     own_session: OnceLock<u64>,
     table: Mutex<Table>,
     keepers: Mutex<JoinSet<()>>,
+    /// Why it takes nothing new, if it does not.
+    retired: OnceLock<Farewell>,
+    /// Somebody gave a connection back.
+    given_back: Notify,
     /// Requests that wait for a connection or for a place on one.
     waiting: AtomicUsize,
     numbers: AtomicU64,
@@ -139,6 +144,8 @@ impl Pool {
             own_session: OnceLock::new(),
             table: Mutex::default(),
             keepers: Mutex::default(),
+            retired: OnceLock::new(),
+            given_back: Notify::new(),
             waiting: AtomicUsize::new(0),
             numbers: AtomicU64::new(1),
             asked: AtomicU64::new(0),
@@ -231,7 +238,11 @@ impl Pool {
 
     /// Ends every connection, at once; the future waits until their processes are gone.
     pub fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.close();
+        self.end(Farewell::BridgeStops)
+    }
+
+    fn end(&self, farewell: Farewell) -> impl Future<Output = ()> + Send + use<> {
+        self.close(farewell);
         let mut keepers = std::mem::take(&mut *self.lock_keepers());
         let server = self.terms.name.clone();
         async move {

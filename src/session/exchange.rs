@@ -160,7 +160,8 @@ impl Exchange {
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
         // What comes when a task is over takes no place among the calls meanwhile.
         let wish = self.routed.wish(&self.call, self.limit.is_some());
-        let (mut lease, mut again) = (self.routed.pool().lease(&wish).await, 0..PLACES_MAX);
+        let find = || client.router.pool(&self.routed);
+        let (mut lease, mut again) = (find()?.lease(&wish).await, 0..PLACES_MAX);
         let held = loop {
             let taken = lease.map_err(Fault::NotReady)?;
             if let Some(level) = self.asking.log_level() {
@@ -173,7 +174,7 @@ impl Exchange {
                 Err(not_ready) => return Err(Fault::NotReady(not_ready)),
             }
             drop(taken);
-            lease = self.routed.pool().lease(&wish).await;
+            lease = find()?.lease(&wish).await;
         };
         let in_flight = client.router.send(&self.routed, &self.call, held).await?;
         self.connection = Some(Arc::clone(in_flight.connection()));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::downstream::budget::{MayStart, Permit, Standing};
 use crate::downstream::gate::Pass;
-use crate::downstream::interest::Wants;
 use crate::downstream::keeper::Keeper;
 use crate::downstream::{Ending, LinkState, Order};
 use crate::policy::Breaker;
@@ -23,7 +22,7 @@ impl Keeper {
             }
             self.follow(&standing);
             // Who has subscribed to something of it waits without a word, and may do so no more by now.
-            let wait = match woken || self.interest.look(Wants::is_waiting) {
+            let wait = match woken || self.interest.is_waiting() {
                 false => None,
                 true => match budget.start() {
                     MayStart::Now(permit) => return (permit, waited_for),

@@ -88,6 +88,7 @@ impl Pool {
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
         let (seen, gate) = (Arc::new(Nobody::default()), Gate::new(size));
         let ((stop, stopped), (face, shown)) = (watch::channel(None), watch::channel(Face::default()));
+        let tuning = Tuning { log_bytes_max: 1000, line_bytes_max: 1000, hang_after: 3, idle_stop: None };
         let keep = |_| {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
@@ -96,12 +97,9 @@ impl Pool {
                 face: shown.clone(),
                 watcher: seen.clone(),
                 log_file: "/dev/null".into(),
-                log_bytes_max: 1000,
-                line_bytes_max: 1000,
                 gate: Arc::clone(&gate),
                 budget: Arc::clone(&budget),
-                hang_after: 3,
-                idle_stop: None,
+                tuning: watch::channel(tuning.clone()).1,
             };
             let interest = Arc::clone(&link.interest);
             let tenant = Tenant::default();

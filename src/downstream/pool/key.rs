@@ -118,6 +118,12 @@ pub enum Farewell {
     CallOver,
     /// Somebody asked for it.
     Disconnected,
+    /// Its entry in the configuration is another one.
+    Changed,
+    /// Its entry in the configuration is gone.
+    Removed,
+    /// Somebody asked for a new start.
+    Restarted,
 }
 
 impl Farewell {
@@ -131,6 +137,9 @@ impl Farewell {
             Self::MadeRoom => "was stopped to make room for another connection",
             Self::CallOver => "was stopped, since its call is over",
             Self::Disconnected => "was disconnected by bridge_disconnect",
+            Self::Changed => "was replaced, since its entry in the configuration changed",
+            Self::Removed => "was removed from the configuration",
+            Self::Restarted => "was started anew by bridge restart",
         }
     }
 
@@ -144,6 +153,9 @@ impl Farewell {
             Self::MadeRoom => "another connection needed its place",
             Self::CallOver => "its call is over",
             Self::Disconnected => "it was disconnected",
+            Self::Changed => "its entry in the configuration changed",
+            Self::Removed => "it was removed from the configuration",
+            Self::Restarted => "bridge restart",
         }
     }
 }

@@ -49,7 +49,7 @@ impl Lease {
     /// Whether the connection is over and another can take its place.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.member.key != Key::Base && self.member.is_over()
+        self.pool.farewell().is_some() || self.member.key != Key::Base && self.member.is_over()
     }
 
     /// Waits until the server is ready, and then for a place among the calls on it, if the request takes one.
@@ -114,8 +114,11 @@ impl Hold {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.busy = None;
-        if self.member.given_back() && self.member.key != Key::Base {
-            self.pool.is_free(&self.member);
+        if self.member.given_back() {
+            self.pool.given_back.notify_one();
+            if self.member.key != Key::Base {
+                self.pool.is_free(&self.member);
+            }
         }
     }
 }

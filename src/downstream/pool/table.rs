@@ -219,7 +219,7 @@ impl Pool {
     }
 
     /// Has every connection ended, and makes no more.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, farewell: Farewell) {
         let waiting = {
             let mut table = self.lock();
             table.is_closed = true;
@@ -227,7 +227,7 @@ impl Pool {
         };
         drop(waiting);
         for member in self.members() {
-            member.end(Farewell::BridgeStops);
+            member.end(farewell);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::downstream::keeper::{Keeper, Surroundings};
 use crate::downstream::pool::tenants::Tenants;
 use crate::downstream::pool::{Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
+use crate::downstream::tuning::Tuning;
 use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
@@ -33,8 +34,12 @@ pub struct Yard {
     pub lines: Handle,
     /// Where log files stand.
     pub paths: Paths,
-    /// The bridge's own settings.
-    pub settings: Settings,
+    /// How many calls and connections a server has that does not say it itself.
+    pub capacity: Capacity,
+    /// When servers may be started again.
+    pub limits: Limits,
+    /// The settings for their next lives.
+    pub tuning: watch::Sender<Tuning>,
     /// Who hears what servers say unasked.
     pub relay: Arc<dyn Relay>,
     /// Whom they are told they speak with.
@@ -52,8 +57,7 @@ pub struct Yard {
 impl Yard {
     /// The pool of one server; nothing of it is started yet.
     pub fn pool(&self, server: Server) -> Arc<Pool> {
-        let settings = &self.settings;
-        let budget = Budget::new(limits(settings));
+        let budget = Budget::new(self.limits.clone());
         let terms = Terms {
             name: server.name.clone(),
             call_timeout: server.call_timeout,
@@ -61,7 +65,7 @@ impl Yard {
             warm: server.warm,
             budget: Arc::clone(&budget),
             scope: server.scope,
-            capacity: server.capacity.over(&self.settings.capacity),
+            capacity: server.capacity.over(&self.capacity),
         };
         let (journal, offers) = (self.journal.clone(), Arc::clone(&self.offers));
         let recorder = Recorder::new(journal, offers, LaunchKey::of(&server));
@@ -71,14 +75,20 @@ impl Yard {
             face: self.face.clone(),
             watcher: Arc::new(recorder),
             log_file: self.paths.server_log(&server.name),
-            log_bytes_max: settings.stderr_log_max_bytes,
-            line_bytes_max: settings.out_line_max_bytes,
             gate: Arc::clone(&self.gate),
             budget,
-            hang_after: settings.hang_after,
-            idle_stop: settings.idle_stop,
+            tuning: self.tuning.subscribe(),
         };
         self.pool_of(terms, Arc::new(Keepers { server, around }))
+    }
+
+    /// Other settings from here on: for servers that are made later, and for the next lives of these.
+    pub fn tune(&mut self, settings: &Settings, pools: &[Arc<Pool>]) {
+        self.capacity = settings.capacity.clone();
+        self.limits = limits(settings);
+        self.gate.resize(settings.max_cold_starts);
+        self.tuning.send_replace(tuning(settings));
+        pools.iter().for_each(|pool| pool.terms.budget.limit(self.limits.clone()));
     }
 
     /// The bridge's own tools, in a pool like any other.
@@ -128,10 +138,21 @@ impl Staff for Own {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
+/// When servers may be started again.
+pub fn limits(settings: &Settings) -> Limits {
     Limits {
         failure_threshold: settings.failure_threshold,
         recovery_timeout: settings.recovery_timeout,
         ..Limits::default()
+    }
+}
+
+/// The settings for servers' next lives.
+pub fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        log_bytes_max: settings.stderr_log_max_bytes,
+        line_bytes_max: settings.out_line_max_bytes,
+        hang_after: settings.hang_after,
+        idle_stop: settings.idle_stop,
     }
 }

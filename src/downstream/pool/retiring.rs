@@ -1,0 +1,46 @@
+//! The end of a pool whose server is replaced or no more wanted: what runs in it goes on to its end.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::Farewell;
+
+impl Pool {
+    /// Why nothing new goes here, if that is so.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.retired.get().copied()
+    }
+
+    /// Takes the place of another pool, with all that the client wants to hear of that.
+    pub fn succeed(&self, before: &Self) {
+        before.base().interest.hand_over(&self.base().interest);
+    }
+
+    /// Takes nothing new from here on. The future waits until every request under way has its answer, but not
+    /// for longer than a call may take, and then until all processes are gone.
+    pub fn retire(self: &Arc<Self>, farewell: Farewell) -> impl Future<Output = ()> + Send + use<> {
+        // The first word counts.
+        let _ = self.retired.set(farewell);
+        let pool = Arc::clone(self);
+        async move {
+            if farewell != Farewell::Restarted {
+                // One that stands before a hanging server would hold it up for ever.
+                let _ = tokio::time::timeout(pool.terms.call_timeout, pool.free()).await;
+            }
+            pool.end(farewell).await;
+        }
+    }
+
+    /// Waits until no request has a connection in its hands.
+    async fn free(&self) {
+        loop {
+            let given_back = self.given_back.notified();
+            if self.members().iter().all(|member| member.uses() == 0) {
+                return;
+            }
+            given_back.await;
+        }
+    }
+}
