@@ -16,6 +16,12 @@ const TAIL_BYTES: usize = 256;
 /// A buffer that grew beyond this for one long line is given back, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * CHUNK_BYTES;
 
+/// So many lines, and the others on this thread have their turn: whoever writes without end must not keep them waiting.
+const TURN: usize = 128;
+
+/// A read takes so much of the turn as this many lines: it may bring little but a part of a long one.
+const READ_IS_LINES: usize = 4;
+
 /// One line of input, without its end.
 #[derive(Debug)]
 pub enum Line {
@@ -37,20 +43,28 @@ pub enum Line {
 pub struct Lines {
     source: Source,
     cutter: Cutter,
+    /// Lines that may still be taken before the others have their turn.
+    left: usize,
 }
 
 impl Lines {
     /// Reads lines of at most `line_bytes_max` bytes.
     #[must_use]
     pub fn new(source: Source, line_bytes_max: usize) -> Self {
-        Self { source, cutter: Cutter::new(line_bytes_max) }
+        Self { source, cutter: Cutter::new(line_bytes_max), left: TURN }
     }
 
-    /// Waits for more bytes; false at the end of input.
+    /// Waits for more bytes, or for the next turn when this one was used up; false at the end of input.
     ///
     /// # Errors
     /// Any fault of the source.
     pub async fn fill(&mut self) -> io::Result<bool> {
+        if self.left == 0 {
+            self.left = TURN;
+            tokio::task::yield_now().await;
+            return Ok(true);
+        }
+        self.left = self.left.saturating_sub(READ_IS_LINES);
         self.cutter.compact();
         if self.cutter.spare.is_wanted() {
             let read = self.source.read(&mut self.cutter.buffer);
@@ -62,9 +76,12 @@ impl Lines {
         Ok(self.source.read(&mut self.cutter.buffer).await? > 0)
     }
 
-    /// The next line that is already there.
+    /// The next line that is already there, as long as the turn lasts.
     pub fn next_line(&mut self) -> Option<Line> {
-        self.cutter.next_line()
+        let left = self.left.checked_sub(1)?;
+        let line = self.cutter.next_line()?;
+        self.left = left;
+        Some(line)
     }
 }
 

@@ -24,6 +24,30 @@ fn what_is_no_message_on_a_servers_output_is_skipped_and_counted_and_logged() {
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 2 }))), &json!({ "n": 2 }));
 }
 
+#[track_caller]
+fn check_that_others_have_their_turn(line: &str) {
+    let flood = format!("on tools/call flood: times 1000000000 garbage {line}");
+    let room = Room::new().server("flood", &[&flood]).server("s", &["tool echo"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    echoed(&bridge.call("s__echo", json!({})));
+    bridge.begin_call("flood__flood", json!({}));
+    bridge.wait_for_log("count=1024");
+    for n in 0..100 {
+        assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": n }))), &json!({ "n": n }));
+    }
+}
+
+#[test]
+fn a_server_that_writes_short_lines_without_end_does_not_take_the_turn_of_the_others() {
+    check_that_others_have_their_turn("noise");
+}
+
+#[test]
+fn a_server_that_writes_long_lines_without_end_does_not_take_the_turn_of_the_others() {
+    check_that_others_have_their_turn(&"noise ".repeat(30_000));
+}
+
 #[test]
 fn a_result_over_the_limit_is_told_with_its_size_and_the_connection_goes_on() {
     let filling = "x".repeat(MIB);
