@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::budget::Budget;
+use crate::downstream::connection::Connection;
 use crate::downstream::interest::Interest;
 use crate::downstream::pool::key::{Farewell, Key, Tenant, Wish};
 use crate::downstream::pool::lease::Lease;
@@ -103,6 +104,7 @@ pub struct Pool {
     numbers: AtomicU64,
     asked: AtomicU64,
     found: AtomicU64,
+    sent_away: AtomicU64,
 }
 
 impl std::fmt::Debug for Pool {
@@ -150,6 +152,7 @@ impl Pool {
             numbers: AtomicU64::new(1),
             asked: AtomicU64::new(0),
             found: AtomicU64::new(0),
+            sent_away: AtomicU64::new(0),
         });
         pool.spawn(kept);
         pool
@@ -180,6 +183,15 @@ impl Pool {
         self.at(number).map(|member| Arc::clone(&member.link))
     }
 
+    /// The connection that serves a request, when it is ready at this moment.
+    #[must_use]
+    pub fn at_once(&self, wish: &Wish<'_>) -> Option<Arc<Connection>> {
+        match self.key(wish) {
+            Key::Base => self.base.link.at_once(),
+            key => self.known(&key)?.link.at_once(),
+        }
+    }
+
     /// Takes the connection that serves a request, and makes it when there is none: the first of several
     /// that come at once makes one for all of them.
     ///
@@ -193,13 +205,17 @@ impl Pool {
             return Ok(lease);
         }
         let busy = self.begin(wish.tenant);
-        let is_own = |session| *self.own_session.get_or_init(|| session) == session;
-        let mut lease = match Key::of(self.terms.scope, wish, is_own, || self.number()) {
+        let mut lease = match self.key(wish) {
             Key::Base => Lease::new(self, &self.base),
             key => self.take(key, wish.tenant).await?,
         };
         lease.busy = busy;
         Ok(lease)
+    }
+
+    fn key(&self, wish: &Wish<'_>) -> Key {
+        let is_own = |session| *self.own_session.get_or_init(|| session) == session;
+        Key::of(self.terms.scope, wish, is_own, || self.number())
     }
 
     /// A number that nothing else of this pool has.
@@ -231,6 +247,11 @@ impl Pool {
     }
 
     fn is_full(&self, why: String) -> NotReady {
+        let sent_away = self.sent_away.fetch_add(1, Ordering::Relaxed) + 1;
+        if sent_away.is_power_of_two() {
+            let (server, waiting) = (self.name(), self.waiting.load(Ordering::Relaxed));
+            tracing::warn!(%server, why, waiting, sent_away, "server has too much to do, calls are sent away");
+        }
         let ending = Ending::of(Cause::QueueFull, format!("has too much to do: {why}"));
         let retry_after = Some(self.terms.capacity.queue_timeout.max(COME_BACK));
         NotReady { ending: Arc::new(ending), retry_after }

@@ -216,6 +216,7 @@ impl Client {
             line_bytes_max: rules.limits.line_bytes_max,
             cacheable: telling.method == "resources/read",
             connection: way.exchange.connection.as_deref(),
+            tenant: &way.exchange.call.tenant,
         };
         teller.end(guarded)
     }

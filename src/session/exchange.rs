@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Answer, Connection, Lost};
+use crate::downstream::pool::key::Tenant;
 use crate::downstream::question::{self, Question};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, NotReady};
@@ -129,6 +130,7 @@ impl Exchange {
                     if let Some(connection) = &self.connection {
                         connection.missed_deadline();
                     }
+                    self.log_late(after);
                     return Turn::Fault(Fault::TimedOut { after });
                 }
             };
@@ -149,6 +151,13 @@ impl Exchange {
             };
             return Turn::Fault(fault);
         }
+    }
+
+    fn log_late(&self, after: Duration) {
+        let Tenant { thread, .. } = &self.call.tenant;
+        let (session, thread) = (self.call.tenant.session_text(), thread.as_deref());
+        let (server, name) = (self.routed.pool().name(), &*self.routed.name);
+        tracing::warn!(%server, name, session, thread, elapsed_ms = after.as_millis(), "no answer in time");
     }
 
     /// Whether an older client stands before a modern server.

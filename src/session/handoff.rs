@@ -166,13 +166,14 @@ impl Client {
         let about = &patience.about;
         tokio::time::sleep_until((about.started + patience.after).into()).await;
         let Some(running) = self.handed_off.enter(about.clone(), patience.bytes) else {
-            tracing::warn!(call = %about.call, "too many calls run on already, this one is not handed off");
+            tracing::warn!(call = %about.call, session = %about.session, "too many calls run on already, this one is not handed off");
             return std::future::pending().await;
         };
         // It is in the record before anybody hears of it.
         self.journal.flush().await;
         tracing::info!(
             call = %about.call,
+            session = %about.session,
             server = about.server.as_deref(),
             tool = %about.tool,
             elapsed_ms = about.started.elapsed().as_millis(),

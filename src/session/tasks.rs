@@ -98,8 +98,8 @@ impl Client {
     ) -> Option<Frame> {
         let (mut call, mut first_no) = (request.call.clone(), None);
         while let [server, behind @ ..] = servers {
-            if let Some(routed) = self.way_to_tasks(server) {
-                let next = behind.iter().find(|server| self.way_to_tasks(server).is_some());
+            if let Some(routed) = self.way_to_tasks(server, &call) {
+                let next = behind.iter().find(|server| self.way_to_tasks(server, &call).is_some());
                 match self.ask_for_tasks(request, call, routed, server, next).await {
                     Asked::Page(frame) => return Some(frame),
                     Asked::No(frame) => {
@@ -118,9 +118,9 @@ impl Client {
     }
 
     /// Only a server that runs has tasks, and only one of the older era lists them.
-    fn way_to_tasks(&self, server: &ServerName) -> Option<Routed> {
+    fn way_to_tasks(&self, server: &ServerName, call: &Call) -> Option<Routed> {
         let routed = self.router.to(server)?;
-        let connection = routed.link().at_once()?;
+        let connection = routed.pool().at_once(&routed.wish(call, true))?;
         (connection.era() == Era::Legacy).then_some(routed)
     }
 
@@ -162,6 +162,7 @@ impl Client {
             line_bytes_max: request.rules.limits.line_bytes_max,
             cacheable: false,
             connection: None,
+            tenant: &exchange.call.tenant,
         };
         match teller.end(guarded).frame {
             Some(frame) if is_page => Asked::Page(frame),

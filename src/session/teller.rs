@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::downstream::connection::{Answer, Connection, Verdict};
+use crate::downstream::pool::key::Tenant;
 use crate::era::Era;
 use crate::guard::{CalledOff, Guarded};
 use crate::list::List;
@@ -53,6 +54,8 @@ pub struct Teller<'a> {
     pub cacheable: bool,
     /// Where the request was sent.
     pub connection: Option<&'a Connection>,
+    /// Whose it is.
+    pub tenant: &'a Tenant,
 }
 
 impl Teller<'_> {
@@ -63,7 +66,9 @@ impl Teller<'_> {
             Guarded::Done(Ok(answer)) => self.readable(self.answer(&answer)),
             Guarded::Done(Err(fault)) => self.fault(&fault),
             Guarded::Panicked(text) => {
-                tracing::error!(call = self.call(), name = %self.routed.name, text, "request panicked");
+                let (session, thread) = (self.tenant.session_text(), self.tenant.thread.as_deref());
+                let name = &*self.routed.name;
+                tracing::error!(call = self.call(), session, thread, name, text, "request panicked");
                 self.panicked()
             }
             Guarded::CalledOff(CalledOff::ByClient) => {

@@ -94,9 +94,14 @@ impl Member {
         self.has_task.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it has given a task.
+    pub fn has_task(&self) -> bool {
+        self.has_task.load(Ordering::Relaxed)
+    }
+
     /// Whether nobody needs it when its call is over.
     pub fn is_for_one_call(&self) -> bool {
-        matches!(self.key, Key::Call(_)) && !self.has_task.load(Ordering::Relaxed)
+        matches!(self.key, Key::Call(_)) && !self.has_task()
     }
 
     /// Tells its keeper to end it. The first word counts.

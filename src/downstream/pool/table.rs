@@ -84,7 +84,11 @@ impl Table {
         let wanted = self.queue.iter().map(|waiting| &waiting.key).collect::<HashSet<_>>().len();
         while self.leaving < wanted {
             let free = self.members.values().filter(|member| member.uses() == 0);
-            let Some(oldest) = free.min_by_key(|member| member.used_at()).cloned() else { return };
+            // A task goes on without a request.
+            let Some(oldest) = free.min_by_key(|member| (member.has_task(), member.used_at())).cloned()
+            else {
+                return;
+            };
             self.dismiss(&oldest, Farewell::MadeRoom);
         }
     }
@@ -192,6 +196,11 @@ impl Pool {
             }
         }
         self.serve();
+    }
+
+    /// The connection with this key, if there is one.
+    pub(super) fn known(&self, key: &Key) -> Option<Arc<Member>> {
+        self.lock().members.get(key).filter(|member| !member.is_over()).cloned()
     }
 
     /// The connection with this number, unless it ends.

@@ -177,6 +177,22 @@ async fn who_finds_no_room_waits_in_turn_and_takes_the_place_of_the_first_that_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_goes_holds_nobody_back() {
+    let ground = ground(Scope::Thread, small(1, 10));
+    let held = ground.begin("t1", "").await.unwrap();
+    let gone = ground.aside("t2");
+    ground.told().await;
+    let waits = ground.aside("t3");
+    ground.told().await;
+    gone.abort();
+    drop(held);
+    waits.await.unwrap().unwrap();
+    assert_eq!(ground.pool.figures().waiting, 0);
+    let told = ground.told().await;
+    assert!(!told.iter().any(|what| what.contains("t2")), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_connection_that_was_used_least_recently_makes_room() {
     let ground = ground(Scope::Thread, small(2, 10));
     for thread in ["t1", "t2", "t1"] {

@@ -95,6 +95,7 @@ pub async fn fetch(client: Arc<Client>, request: Request) {
         line_bytes_max: rules.limits.line_bytes_max,
         cacheable: false,
         connection: None,
+        tenant: &call.tenant,
     };
     let work = guard::run(|| client.fetched(&call, rules, &asking, &teller), asking.called_off());
     let (guarded, _) = client.ended(work, &row, rules.era, None, &mut waits).await;

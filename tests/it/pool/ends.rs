@@ -91,6 +91,19 @@ fn a_threads_connection_ends_when_nobody_used_it_and_is_told_with_its_thread() {
 }
 
 #[test]
+fn a_call_without_an_answer_in_time_is_logged_with_its_thread() {
+    let room = room("shared", &HANGS, "call_timeout_s = 1");
+    let mut bridge = start(&room);
+    let id = begin(&mut bridge, "s__hang", "t1", "ann");
+    assert_eq!(kind(&bridge.answer_to(id)), "timeout");
+    let line = bridge.wait_for_log("no answer in time");
+    assert!(
+        line.contains("thread=\"t1\"") && line.contains("session=") && line.contains("server=s"),
+        "{line}"
+    );
+}
+
+#[test]
 fn what_is_on_offer_does_not_change_with_each_connection() {
     let script = ["tool echo", "on tools/list: once $ROOM/a page 1"];
     let room = Room::new().server_with("s", &script, "scope = \"thread\"");

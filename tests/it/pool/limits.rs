@@ -9,9 +9,12 @@ use crate::said::{echoed, fault, kind, text};
 use crate::support::{Bridge, Room, wait_until};
 
 #[track_caller]
-fn check_full(answer: &Value, why: &str) {
+fn check_full(answer: &Value, retry_ms: u64, why: &str) {
     assert_eq!((kind(answer), &fault(answer)["cause"]), ("unavailable", &json!("queue_full")), "{answer}");
-    assert_eq!((&fault(answer)["retryable"], &fault(answer)["retryAfterMs"]), (&json!(true), &json!(1000)));
+    assert_eq!(
+        (&fault(answer)["retryable"], &fault(answer)["retryAfterMs"]),
+        (&json!(true), &json!(retry_ms))
+    );
     assert!(text(answer).contains(why), "{answer}");
 }
 
@@ -49,7 +52,7 @@ fn who_waits_too_long_for_a_call_is_told_when_to_come_back() {
     begin(&mut bridge, "s__hang", "", "");
     wait_until("one runs", || reached(&room, "hang") == 1);
     let before = Instant::now();
-    check_full(&call(&mut bridge, "", ""), "none of the 1 calls that may run at once ended within 1 s");
+    check_full(&call(&mut bridge, "", ""), 1000, "none of the 1 calls that may run at once ended within 1 s");
     assert!(before.elapsed() >= Duration::from_secs(1));
     let row = bridge.rows("SELECT outcome, error_kind FROM tool_calls WHERE outcome = 'unavailable'");
     assert_eq!(row, [[json!("unavailable"), json!("queue_full")]]);
@@ -58,12 +61,14 @@ fn who_waits_too_long_for_a_call_is_told_when_to_come_back() {
 #[test]
 fn who_comes_behind_too_many_is_told_at_once() {
     let room =
-        Room::new().setting("max_concurrent = 1").setting("max_queue = 2").setting("queue_timeout_s = 1");
-    let mut bridge = start(&room.server("s", &[&["tool echo"], &HANGS[..]].concat()));
+        Room::new().setting("max_concurrent = 1").setting("max_queue = 2").setting("queue_timeout_s = 60");
+    let room = room.server("s", &[&["tool echo"], &HANGS[..]].concat());
+    let mut bridge = start(&room);
     begin(&mut bridge, "s__hang", "", "");
+    wait_until("one runs", || reached(&room, "hang") == 1);
     let _waiting: Vec<u64> = (0..2).map(|_| begin(&mut bridge, "s__echo", "", "")).collect();
     wait_until("two wait", || bridge.status()["servers"][0]["connections"]["waiting"] == 2);
-    check_full(&call(&mut bridge, "", ""), "2 other calls wait already");
+    check_full(&call(&mut bridge, "", ""), 60_000, "2 other calls wait already");
 }
 
 #[test]
@@ -72,7 +77,7 @@ fn a_server_has_no_more_connections_than_are_allowed() {
     let mut bridge = start(&room);
     let hanging: Vec<u64> = ["t1", "t2"].map(|thread| begin(&mut bridge, "s__hang", thread, "")).into();
     wait_until("two run", || reached(&room, "hang") == 2);
-    check_full(&call(&mut bridge, "t3", ""), "none of its 2 connections ended within 1 s");
+    check_full(&call(&mut bridge, "t3", ""), 1000, "none of its 2 connections ended within 1 s");
     // The thread's own connection serves it on.
     let second = pid(&mut bridge, "t2", "");
     take_back(&mut bridge, hanging[1]);

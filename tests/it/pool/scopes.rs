@@ -143,3 +143,16 @@ fn a_task_is_asked_about_where_it_was_given() {
     let giver = rows.iter().find(|row| row["pid"] == answered).unwrap();
     assert_eq!((&giver["scope"], &giver["calls"]), (&json!("call"), &json!(2)));
 }
+
+#[test]
+fn a_threads_tasks_are_listed_to_it_alone() {
+    let room = room("thread", &["tasks"], "");
+    let mut bridge = start(&room);
+    let meta = super::meta("t1", "");
+    bridge.ask("tools/call", &json!({ "name": "s__echo", "task": {}, "_meta": meta }));
+    let theirs = bridge.ask("tasks/list", &json!({ "_meta": meta }));
+    assert_eq!(theirs["result"]["tasks"].as_array().unwrap().len(), 1, "{theirs}");
+    for other in [json!({}), json!({ "_meta": super::meta("t2", "") })] {
+        assert_eq!(bridge.ask("tasks/list", &other)["result"]["tasks"], json!([]));
+    }
+}
