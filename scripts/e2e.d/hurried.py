@@ -26,18 +26,15 @@ async def called(link, name, arguments):
     return await asyncio.wait_for(link.call(name, arguments), PATIENCE_S)
 
 
-async def long_calls(link):
-    for name, arguments, wanted in [
-        ("legacy__count", {"steps": 3, "step_ms": 600}, "counted to 3"),
-        ("everything__trigger-long-running-operation", {"duration": 2, "steps": 2}, "completed"),
-    ]:
-        word = await called(link, name, arguments)
-        call = re.search(r'"call":"(\d+)"', word.text)
-        if check(f"{name} is handed off", call and "still runs" in word.text, word.text):
-            answer = word
-            while "still runs" in answer.text:
-                answer = await called(link, "bridge_result", {"call": call[1]})
-            check(f"{name} has its result afterwards", not answer.is_error and wanted in answer.text, answer.text)
+async def long_call(link, name, arguments, wanted):
+    word = await called(link, name, arguments)
+    call = re.search(r'"call":"(\d+)"', word.text)
+    if not check(f"{name} is handed off", call and "still runs" in word.text, word.text):
+        return
+    answer = word
+    while "still runs" in answer.text:
+        answer = await called(link, "bridge_result", {"call": call[1]})
+    check(f"{name} has its result afterwards", not answer.is_error and wanted in answer.text, answer.text)
 
 
 async def large_answers(link):
@@ -52,7 +49,10 @@ async def main():
     async with sdk.connect(os.environ["BRIDGE"], serve, {}, mode, "claude-ai", Ears()) as link:
         # From here on the SDK knows which tools have an output schema.
         await link.tools()
-        await long_calls(link)
+        await asyncio.gather(
+            long_call(link, "legacy__count", {"steps": 3, "step_ms": 600}, "counted to 3"),
+            long_call(link, "everything__trigger-long-running-operation", {"duration": 2, "steps": 2}, "completed"),
+        )
         await large_answers(link)
 
 

@@ -204,3 +204,23 @@ fn progress_does_not_put_off_the_word_that_a_call_runs() {
     let call = number(&bridge.ask("tools/call", &params));
     wait_until("it has ended", || outcome(&bridge, &call) == "ok");
 }
+
+#[test]
+fn nobody_hears_of_a_call_that_runs_on_before_it_is_in_the_record() {
+    let script = ["on tools/call hang: hang", "on tools/call tick: sleep 1600; log error late; hang"];
+    let room = hurried().server("s", &script);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__echo", json!({}));
+    // A sibling writes meanwhile.
+    let sibling = rusqlite::Connection::open(room.path("data/bridge.db")).unwrap();
+    sibling.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hang = bridge.begin_call("s__hang", json!({}));
+    bridge.begin_call("s__tick", json!({}));
+    bridge.told("notifications/message");
+    assert_eq!(bridge.said_so_far(), Vec::<Value>::new(), "its time is over, and its row is not there");
+    sibling.execute_batch("COMMIT").unwrap();
+    let call = number(&bridge.answer_to(hang));
+    let open = format!("SELECT tool, outcome FROM tool_calls WHERE id = {call}");
+    assert_eq!(json!(bridge.rows(&open)), json!([["hang", null]]));
+}
