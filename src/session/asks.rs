@@ -19,6 +19,9 @@ use crate::wire::{Cut, Envelope, Frame, cancelled_id, progress_token, span_of, s
 const TASKS_MAX: usize = 1000;
 const TASK_TOKEN_BYTES_MAX: usize = 4096;
 
+/// What is answered in place of a client to a question that would cost it its session.
+const UNREADABLE: &str = "the question is larger than the client can read";
+
 /// The client's answer to a question of the bridge's own: the result or the error, in JSON.
 pub type OwnAnswer = Result<Box<str>, Box<str>>;
 
@@ -103,6 +106,10 @@ impl Asks {
         let own = question.token().filter(|token| taken(token)).map(|_| format!("\"bridge-{id}\""));
         let token = own.as_deref().or(question.token()).map(Box::from);
         let frame = question.under(&id.to_string(), own.as_deref());
+        if !self.outlet.can_take(&frame) {
+            drop(table);
+            return question.refuse(-32603, UNREADABLE);
+        }
         table.open.insert(id, Asked::Server(question, token));
         self.send(table, id, frame);
     }
@@ -114,8 +121,15 @@ impl Asks {
         let id = table.next();
         let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{}{params}}}"#, json!(method));
-        table.open.insert(id, Asked::Own(sender));
-        self.send(table, id, Frame::own(line.into_bytes()));
+        let frame = Frame::own(line.into_bytes());
+        if self.outlet.can_take(&frame) {
+            table.open.insert(id, Asked::Own(sender));
+            self.send(table, id, frame);
+        } else {
+            let error = json!({ "code": -32603, "message": UNREADABLE });
+            // Who asked holds the other end.
+            let _ = sender.send(Err(error.to_string().into()));
+        }
         OwnAsk { asks: Arc::clone(self), id, answer }
     }
 

@@ -28,6 +28,7 @@ impl Client {
                     (state.legacy, state.sender) = (Some(version), Some(sender));
                     state.limits = Some(limits);
                 }
+                self.outlet.set_line_bytes_max(limits.line_bytes_max);
                 self.introduce(id, permit, move |introduction| legacy::initialized(version, introduction));
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),
@@ -64,10 +65,11 @@ impl Client {
     /// By which rules a request is answered: its own word counts first, then the open session.
     pub(super) fn rules(&self, meta: &Meta<'_>) -> Result<Rules, Rpc> {
         if let Some(client) = modern::client_of(meta)? {
+            let limits = self.clients.limits(client.name.as_deref());
             if self.lock().legacy.is_none() {
                 self.face.send_if_modified(|face| modern::show(face, meta));
+                self.outlet.set_line_bytes_max(limits.line_bytes_max);
             }
-            let limits = self.clients.limits(client.name.as_deref());
             return Ok(Rules { session: self.sessions.modern(client), era: Era::Modern, limits });
         }
         let session = self.sessions.legacy().ok_or_else(modern::no_session)?;

@@ -1,7 +1,7 @@
 //! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -41,12 +41,15 @@ pub struct Outlet {
     level: AtomicU8,
     /// Whether the client has said that it is ready for what it did not ask for.
     open: AtomicBool,
+    /// The longest line that the client can read, in bytes.
+    line_bytes_max: AtomicUsize,
 }
 
 impl Default for Outlet {
     fn default() -> Self {
         let queue = ByteQueue::new(OUT_BYTES_MAX);
-        Self { queue, level: AtomicU8::new(0), open: AtomicBool::new(false) }
+        let line_bytes_max = AtomicUsize::new(usize::MAX);
+        Self { queue, level: AtomicU8::new(0), open: AtomicBool::new(false), line_bytes_max }
     }
 }
 
@@ -68,11 +71,31 @@ impl Outlet {
         let _ = self.queue.push_reserved(Out { frame, _permit: permit });
     }
 
-    /// Adds a notification of the bridge's own, if the client is ready for it.
+    /// Adds what the client did not ask for; a line that would cost it its session is dropped.
+    pub fn say(&self, frame: Frame) {
+        if self.can_take(&frame) {
+            self.answer(frame, None);
+        } else {
+            tracing::warn!(bytes = frame.len(), "notification dropped that the client cannot read");
+        }
+    }
+
+    /// Adds a notification, if the client is ready for it.
     pub fn notify(&self, frame: Frame) {
         if self.open.load(Ordering::Acquire) {
-            self.answer(frame, None);
+            self.say(frame);
         }
+    }
+
+    /// From now on the client reads lines of at most so many bytes.
+    pub fn set_line_bytes_max(&self, bytes: usize) {
+        self.line_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the client can read a line.
+    #[must_use]
+    pub fn can_take(&self, frame: &Frame) -> bool {
+        frame.len() <= self.line_bytes_max.load(Ordering::Relaxed)
     }
 
     /// The client is ready for notifications.

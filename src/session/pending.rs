@@ -254,7 +254,7 @@ impl Hears for Asking {
             }
             Some(_) => return,
         };
-        self.outlet.answer(frame, None);
+        self.outlet.say(frame);
     }
 
     fn carries(&self) -> Carries {

@@ -54,7 +54,7 @@ impl Unasked {
             self.pass(heard);
         }
         for listen in hearing {
-            self.outlet.answer(tagged(heard, &listen.id), None);
+            self.outlet.say(tagged(heard, &listen.id));
         }
     }
 
@@ -74,7 +74,7 @@ impl Unasked {
         if self.asks.is_direct() {
             self.outlet.notify(frame);
         } else {
-            self.outlet.answer(frame, None);
+            self.outlet.say(frame);
         }
     }
 }

@@ -130,3 +130,24 @@ fn a_list_comes_in_pages_that_its_client_can_read() {
     assert_eq!(shown.iter().filter(|name| name.starts_with("s__")).count(), 3, "{shown:?}");
     assert_eq!(params["cursor"], "s__c");
 }
+
+#[test]
+fn what_a_client_did_not_ask_for_does_not_cost_it_its_session_either() {
+    let sampling = json!({ "messages": [], "maxTokens": 1, "systemPrompt": "x".repeat(MIB) });
+    let filling = "x".repeat(MIB);
+    let asks = format!("on tools/call ask: request sampling/createMessage {sampling}");
+    let logs = format!("on tools/call noisy: log error {filling}");
+    let request = json!({ "q": { "method": "sampling/createMessage", "params": sampling } });
+    let modern = format!("on tools/call ask: input {request} state");
+    let room = small(Room::new().server("s", &[&asks, &logs]).server("m", &["era modern", &modern]));
+    let mut bridge = room.start();
+    bridge.initialize_with(json!({ "capabilities": { "sampling": {} } }));
+    bridge.ask("tools/list", &json!({}));
+    let answer = bridge.call("s__ask", json!({})).to_string();
+    assert!(answer.contains("larger than the client can read"), "{answer}");
+    let answer = bridge.call("m__ask", json!({}));
+    assert_eq!(answer["error"]["message"], "the question is larger than the client can read", "{answer}");
+    assert_eq!(echoed(&bridge.call("s__noisy", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    assert_eq!(bridge.said_so_far(), Vec::<Value>::new());
+    bridge.wait_for_log("notification dropped that the client cannot read");
+}
