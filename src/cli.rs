@@ -2,6 +2,8 @@
 
 pub mod completions;
 pub mod demo;
+pub mod reload;
+pub mod restart;
 mod running;
 pub mod sample;
 pub mod serve;
@@ -49,6 +51,10 @@ enum Verb {
     Serve(serve::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
     Status(status::Args),
+    /// Has every bridge that runs read its configuration again.
+    Reload(reload::Args),
+    /// Ends a server's processes and starts it anew.
+    Restart(restart::Args),
     /// Shows how often each tool was called, how often it failed and how long it took.
     Stats(stats::Args),
     /// Shows who was attached, since when, and how it ended.
@@ -88,6 +94,12 @@ impl Cli {
             Verb::Serve(args) => serve::run(&args, overrides),
             Verb::Status(args) => {
                 status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Reload(args) => {
+                reload::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Restart(args) => {
+                restart::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

@@ -95,6 +95,8 @@ pub struct Loaded {
     pub notes: Vec<Mistake>,
     /// What of the file cannot be used.
     pub broken: Broken,
+    /// Whether something of an earlier reading stands in the place of what is broken ([`Loaded::after`]).
+    pub keeps: bool,
     /// Whether there is nothing at all in it.
     pub is_empty: bool,
     /// The file, absolute; `None` if there is none to read.
@@ -184,7 +186,7 @@ fn parse(file: &Path, home: Option<PathBuf>, bytes: &[u8]) -> Loaded {
     }
     let (mistakes, notes) = report.done();
     let is_empty = text.trim().is_empty();
-    Loaded { config, mistakes, notes, broken, is_empty, source: Some(file.to_owned()) }
+    Loaded { config, mistakes, notes, broken, keeps: false, is_empty, source: Some(file.to_owned()) }
 }
 
 fn is_json(file: &Path, text: &str) -> bool {

@@ -39,6 +39,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Request {
     /// What it does.
     Status,
+    /// To read its configuration again.
+    Reload,
+    /// To replace a server by the same, anew.
+    Restart {
+        /// The server's name.
+        server: String,
+    },
 }
 
 /// The answer while it is made; an error is words for a person.
@@ -171,6 +178,8 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = io::Result<T>
 fn write(request: &Request) -> Value {
     match request {
         Request::Status => json!({ "v": VERSION, "verb": "status" }),
+        Request::Reload => json!({ "v": VERSION, "verb": "reload" }),
+        Request::Restart { server } => json!({ "v": VERSION, "verb": "restart", "server": server }),
     }
 }
 
@@ -179,13 +188,18 @@ fn read(line: &[u8]) -> Result<Request, String> {
     struct Question {
         v: u64,
         verb: String,
+        #[serde(default)]
+        server: Option<String>,
     }
     let question: Question = serde_json::from_slice(line)
         .map_err(|_| format!(r#"a question is one line like {{"v":{VERSION},"verb":"status"}}"#))?;
-    match (question.v, question.verb.as_str()) {
-        (VERSION, "status") => Ok(Request::Status),
-        (VERSION, verb) => Err(format!("the verb {verb:?} is not known here")),
-        (version, _) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),
+    match (question.v, question.verb.as_str(), question.server) {
+        (VERSION, "status", _) => Ok(Request::Status),
+        (VERSION, "reload", _) => Ok(Request::Reload),
+        (VERSION, "restart", Some(server)) => Ok(Request::Restart { server }),
+        (VERSION, "restart", None) => Err("restart needs the name of a server".into()),
+        (VERSION, verb, _) => Err(format!("the verb {verb:?} is not known here")),
+        (version, ..) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),
     }
 }
 

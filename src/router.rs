@@ -147,7 +147,8 @@ pub enum Fault {
 
 /// Every server and everything on offer.
 pub struct Router {
-    fleet: Arc<Fleet>,
+    /// Every server.
+    pub fleet: Arc<Fleet>,
     own: Arc<Pool>,
     /// What is on offer.
     pub offers: Arc<Offers>,

@@ -7,12 +7,14 @@
 mod desk;
 mod house;
 mod recorder;
+mod reload;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::downstream::{guardian, process};
@@ -67,16 +69,10 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     let mut work = Builder::new_multi_thread();
     let work = work.worker_threads(2).thread_name("bridge-work").enable_all().build();
     let work = work.context("cannot start the runtime")?;
-    let house = House::build(&paths, loaded, started, lines.handle(), &work);
+    let mut house = House::build(&paths, loaded, started, lines.handle(), &work);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = house.servers(), "serving");
-    let desk = work.spawn(house.desk().run(paths.data_dir));
-    let reason = lines.block_on(async {
-        let reason = live(house, stdio, closing).await;
-        desk.abort();
-        // It takes its door with it.
-        let _ = desk.await;
-        reason
-    });
+    let aside = work.spawn(house.aside(&paths.data_dir));
+    let reason = lines.block_on(live(house, stdio, closing, aside));
     tracing::info!(%reason, elapsed_ms = started.elapsed().as_millis(), "stopped");
     work.shutdown_background();
     lines.shutdown_background();
@@ -84,7 +80,7 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
 }
 
 /// Serves until somebody asks to stop, then stops in order.
-async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
+async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()>) -> StopReason {
     let Stdio { source, sink } = stdio;
     let input = Lines::new(source, house.in_line_bytes_max);
     let (client, outlet) = (Arc::clone(&house.client), Arc::clone(&house.outlet));
@@ -143,6 +139,9 @@ async fn live(house: House, stdio: Stdio, closing: Closing) -> StopReason {
         // A script that writes its requests and closes the pipe still gets quick answers.
         let _ = tokio::time::timeout(LAST_ANSWERS, client.answered()).await;
     }
+    aside.abort();
+    // No server is made from here on.
+    let _ = aside.await;
     let servers_gone = house.stop_servers();
     client.call_off_all().await;
     if tokio::time::timeout(FLUSH, &mut settling).await.is_err() {

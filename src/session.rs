@@ -87,7 +87,6 @@ pub struct Client {
     clients: Clients,
     /// What servers are told about the client.
     face: watch::Sender<Face>,
-    instructions: String,
     /// The client was shown a list.
     listed: Notify,
     state: Mutex<State>,
@@ -136,9 +135,9 @@ pub struct Around {
 type Permit = Option<OwnedSemaphorePermit>;
 
 impl Client {
-    /// A client that has said nothing yet. `instructions` is what it tells its model about us.
+    /// A client that has said nothing yet.
     #[must_use]
-    pub fn new(around: Around, instructions: String) -> Arc<Self> {
+    pub fn new(around: Around) -> Arc<Self> {
         let Around { router, journal, outlet, unasked, face, question_expiry, clients } = around;
         Arc::new(Self {
             sessions: Sessions::new(journal.clone()),
@@ -155,7 +154,6 @@ impl Client {
             call_ids: CallIds::new(),
             clients,
             face,
-            instructions,
             listed: Notify::new(),
             state: Mutex::default(),
         })

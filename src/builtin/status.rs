@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use crate::builtin::Answer;
 use crate::config::Loaded;
@@ -24,7 +25,7 @@ const CLASHES_TOLD: usize = 20;
 /// Where the report comes from.
 pub struct Sources {
     /// The configuration and its mistakes.
-    pub loaded: Loaded,
+    pub loaded: watch::Receiver<Arc<Loaded>>,
     /// Every server.
     pub fleet: Arc<Fleet>,
     /// What is on offer.
@@ -47,8 +48,9 @@ pub fn data(sources: &Sources) -> Value {
     let view = sources.offers.view();
     let servers: Vec<Value> = sources.fleet.all().iter().map(|pool| server(pool, &view)).collect();
     let trouble = sources.journal.trouble();
-    let mistakes: Vec<String> = sources.loaded.mistakes.iter().map(ToString::to_string).collect();
-    let notes: Vec<String> = sources.loaded.notes.iter().map(ToString::to_string).collect();
+    let loaded = Arc::clone(&sources.loaded.borrow());
+    let mistakes: Vec<String> = loaded.mistakes.iter().map(ToString::to_string).collect();
+    let notes: Vec<String> = loaded.notes.iter().map(ToString::to_string).collect();
     let clashes = view.catalog.clashes.iter().map(|clash| {
         json!({
             "list": clash.list.word(),
@@ -65,7 +67,8 @@ pub fn data(sources: &Sources) -> Value {
             "uptimeSeconds": sources.started.elapsed().as_secs(),
         },
         "config": {
-            "file": sources.loaded.source.as_ref().map(|file| file.display().to_string()),
+            "keptFromBefore": loaded.keeps,
+            "file": loaded.source.as_ref().map(|file| file.display().to_string()),
             "mistakes": mistakes,
             "notes": notes,
         },
@@ -198,11 +201,11 @@ fn text(report: &Value) -> String {
         }
         text.push('\n');
     }
-    list(
-        &mut text,
-        "Mistakes in the configuration (what they touch is not used):",
-        &report["config"]["mistakes"],
-    );
+    let mistakes = match report["config"]["keptFromBefore"] == true {
+        true => "Mistakes in the configuration (what they touch stays as it was before):",
+        false => "Mistakes in the configuration (what they touch is not used):",
+    };
+    list(&mut text, mistakes, &report["config"]["mistakes"]);
     list(&mut text, "Notes on the configuration:", &report["config"]["notes"]);
     clashes(&mut text, report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default());
     if let Some(error) = report["record"]["lastError"].as_str() {

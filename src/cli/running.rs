@@ -1,5 +1,6 @@
 //! The bridges that run now, asked all at once.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use crate::cli::words;
 use crate::control::{self, NoAnswer, Request};
 use crate::local::Hall;
 
@@ -34,6 +36,37 @@ pub fn ask_all(data_dir: &Path, request: &Request, patience: Duration) -> anyhow
     let mut asked = runtime.block_on(join_all(asked));
     asked.retain(|asked| !matches!(asked.answer, Err(NoAnswer::Gone)));
     Ok(asked)
+}
+
+/// Tells every bridge of a data folder the same, and prints what each says it did; `said` makes words of an
+/// answer, and of what went wrong all the same.
+///
+/// # Errors
+/// When nobody runs, or something went wrong with one of them.
+pub fn tell_all(
+    data_dir: &Path,
+    request: &Request,
+    patience: Duration,
+    out: &mut dyn Write,
+    said: fn(&Value) -> (String, Option<String>),
+) -> anyhow::Result<()> {
+    let asked = ask_all(data_dir, request, patience)?;
+    anyhow::ensure!(!asked.is_empty(), "{}", nobody(data_dir));
+    let mut wrong = Vec::new();
+    for Asked { pid, answer } in asked {
+        let bridge = pid.map_or_else(|| "bridge".into(), |pid| format!("bridge {pid}"));
+        let failed = match answer {
+            Ok(answer) => {
+                let (told, failed) = said(&answer);
+                words::say(out, &format!("{bridge}: {told}"))?;
+                failed
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        wrong.extend(failed.map(|failed| format!("{bridge}: {failed}")));
+    }
+    anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 /// What is said when nobody runs.

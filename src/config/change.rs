@@ -28,11 +28,14 @@ impl Change {
         let (before, now) = (old.enabled(), new.enabled());
         let find =
             |all: &[&Server], name: &ServerName| all.iter().copied().find(|it| it.name == *name).cloned();
+        let capacity = |all: &Config, server: &Server| server.capacity.over(&all.settings.capacity);
         let mut change = Self::default();
         for server in &now {
             match find(&before, &server.name) {
                 None => change.added.push(server.name.clone()),
-                Some(earlier) if earlier != **server => change.changed.push(server.name.clone()),
+                Some(earlier) if earlier != **server || capacity(old, &earlier) != capacity(new, server) => {
+                    change.changed.push(server.name.clone());
+                }
                 Some(_) => {}
             }
         }
@@ -63,6 +66,13 @@ impl Loaded {
     /// where there were servers is one that is about to be written.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
+        let own = self.config.clone();
+        self.keep(before);
+        self.keeps = self.config != own;
+        self
+    }
+
+    fn keep(&mut self, before: &Self) {
         if self.is_empty && !before.config.servers.is_empty() {
             let mistake = self.source.as_deref().map(|file| Mistake::of_file(file, "is empty".into()));
             self.mistakes.extend(mistake);
@@ -70,7 +80,7 @@ impl Loaded {
         }
         if self.broken.file {
             self.config = before.config.clone();
-            return self;
+            return;
         }
         if self.broken.settings {
             self.config.settings = before.config.settings.clone();
@@ -87,7 +97,6 @@ impl Loaded {
                 self.config.servers.insert(*place, earlier.clone());
             }
         }
-        self
     }
 }
 

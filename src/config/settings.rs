@@ -112,7 +112,8 @@ impl Settings {
     #[must_use]
     pub fn differing(old: &Self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
         // Counted, so that a new setting is not forgotten here.
-        const LIVES: usize = 7;
+        const LIVES: usize = 11;
+        let (was, is) = (&old.capacity, &new.capacity);
         let lives: [_; LIVES] = [
             ("stderr_log_max_kib", old.stderr_log_max_bytes != new.stderr_log_max_bytes),
             ("out_line_max_mib", old.out_line_max_bytes != new.out_line_max_bytes),
@@ -121,8 +122,12 @@ impl Settings {
             ("hang_after", old.hang_after != new.hang_after),
             ("idle_stop_m", old.idle_stop != new.idle_stop),
             ("recovery_timeout_s", old.recovery_timeout != new.recovery_timeout),
+            // A server that they make another one is started anew.
+            ("max_connections", was.max_connections != is.max_connections),
+            ("max_concurrent", was.max_concurrent != is.max_concurrent),
+            ("max_queue", was.max_queue != is.max_queue),
+            ("queue_timeout_s", was.queue_timeout != is.queue_timeout),
         ];
-        let (was, is) = (&old.capacity, &new.capacity);
         let later: [_; Self::KEYS.len() + Said::KEYS.len() - LIVES] = [
             ("first_list_wait_s", old.first_list_wait != new.first_list_wait),
             ("retention_days", old.retention != new.retention),
@@ -130,10 +135,6 @@ impl Settings {
             ("in_line_max_mib", old.in_line_max_bytes != new.in_line_max_bytes),
             ("question_expiry_s", old.question_expiry != new.question_expiry),
             ("handoff_after_s", old.handoff_after != new.handoff_after),
-            ("max_connections", was.max_connections != is.max_connections),
-            ("max_concurrent", was.max_concurrent != is.max_concurrent),
-            ("max_queue", was.max_queue != is.max_queue),
-            ("queue_timeout_s", was.queue_timeout != is.queue_timeout),
             ("thread_idle_m", old.thread_idle != new.thread_idle),
             ("user_idle_m", old.user_idle != new.user_idle),
         ];

@@ -1,32 +1,43 @@
 //! Every server of the configuration as it is now: a snapshot, replaced as a whole when that changes.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::downstream::Link;
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::Farewell;
 use crate::names::ServerName;
 
 /// The servers' pools, in the configuration's order.
 #[derive(Debug, Default)]
-pub struct Fleet(RwLock<Arc<[Arc<Pool>]>>);
+pub struct Fleet {
+    all: RwLock<Arc<[Arc<Pool>]>>,
+    leaving: Mutex<Vec<(Arc<Pool>, JoinHandle<()>)>>,
+    /// From which level on an older client wants log messages, of servers that come later too.
+    level: Mutex<Option<&'static str>>,
+}
 
 impl Fleet {
     /// These servers.
     #[must_use]
     pub fn new(pools: Vec<Arc<Pool>>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(pools.into())))
+        Arc::new(Self { all: RwLock::new(pools.into()), ..Self::default() })
     }
 
     /// All of them.
     #[must_use]
     pub fn all(&self) -> Arc<[Arc<Pool>]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The pool of one server.
     #[must_use]
     pub fn pool(&self, server: &ServerName) -> Option<Arc<Pool>> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().find(|pool| pool.name() == server).cloned()
     }
 
@@ -38,7 +49,46 @@ impl Fleet {
 
     /// Other servers from here on; those of before.
     pub fn replace(&self, pools: Vec<Arc<Pool>>) -> Arc<[Arc<Pool>]> {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *all, pools.into())
     }
+
+    /// Has a pool that was replaced or taken out end, when what runs in it is over.
+    pub fn dismiss(&self, pool: &Arc<Pool>, farewell: Farewell, work: &Handle) {
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|(_, ended)| !ended.is_finished());
+        leaving.push((Arc::clone(pool), work.spawn(pool.retire(farewell))));
+    }
+
+    /// Ends every server, at once, and those that are about to end; the future waits until they are gone.
+    pub fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
+        let leaving = std::mem::take(&mut *lock(&self.leaving));
+        let all = self.all();
+        let gone: Vec<_> =
+            all.iter().chain(leaving.iter().map(|(pool, _)| pool)).map(|pool| pool.stop()).collect();
+        async move {
+            join_all(gone).await;
+            // They have nothing left to wait for; one that failed has said so.
+            drop(join_all(leaving.into_iter().map(|(_, ended)| ended)).await);
+        }
+    }
+
+    /// Every server is to log from this level on, now and later; the handles of those that have to be told.
+    pub fn want_level(&self, level: &'static str) -> Vec<(Arc<Link>, u64)> {
+        *lock(&self.level) = Some(level);
+        let all = self.all();
+        let links = all.iter().flat_map(|pool| pool.links());
+        links.map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(level)))).collect()
+    }
+
+    /// Has a new server log from the level that every server has.
+    pub fn tell_level(&self, pool: &Pool) {
+        if let Some(level) = *lock(&self.level) {
+            pool.base().interest.want(|wants| wants.level(level));
+        }
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

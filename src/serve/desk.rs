@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::builtin::status::{self, Sources};
 use crate::control::{self, Answering, Request};
 use crate::local::{Hall, Listener};
+use crate::names::ServerName;
+use crate::serve::reload::{Order, Renewed};
 use crate::session::Client;
 use crate::session::record::Attached;
 use crate::store::stamp;
@@ -16,12 +19,17 @@ use crate::store::stamp;
 /// The client's first requests go before the control socket, which nobody waits for.
 const AFTER_START: Duration = Duration::from_millis(50);
 
+/// Whoever asks for a new start of a server is told how that went, if it is over by then.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Answers for one running bridge.
 pub struct Desk {
     /// What it does.
     pub sources: Arc<Sources>,
     /// Whom it serves.
     pub client: Arc<Client>,
+    /// Who changes the set of servers.
+    pub changes: mpsc::Sender<Order>,
 }
 
 impl Desk {
@@ -41,6 +49,39 @@ impl Desk {
         }
     }
 
+    async fn order<T>(&self, order: Order, answer: oneshot::Receiver<T>) -> Result<T, String> {
+        let stops = || "the bridge is stopping".to_owned();
+        self.changes.send(order).await.map_err(|_| stops())?;
+        answer.await.map_err(|_| stops())
+    }
+
+    /// Has a server replaced by the same, and says how that starts.
+    async fn restart(&self, server: String) -> Result<Value, String> {
+        let unknown = || format!("it has no server {server:?}");
+        let name = ServerName::parse(&server).map_err(|_| unknown())?;
+        let (told, answer) = oneshot::channel();
+        let renewed = self.order(Order::Restart(name, told), answer).await?;
+        let Renewed { pool, before } = renewed.ok_or_else(unknown)?;
+        let was = before.base().status();
+        let started = async {
+            before.gone().await;
+            pool.base().ready().await
+        };
+        let started = tokio::time::timeout(STARTED_WITHIN, started).await;
+        let error = match &started {
+            Ok(Err(not_ready)) => Some(not_ready.ending.to_string()),
+            Ok(Ok(_)) | Err(_) => None,
+        };
+        let is = pool.base().status();
+        Ok(json!({
+            "server": server,
+            "endedPid": was.pid,
+            "state": is.state.word(),
+            "pid": is.pid,
+            "error": error,
+        }))
+    }
+
     fn status(&self) -> Value {
         let up_ms = i64::try_from(self.sources.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         json!({
@@ -57,6 +98,11 @@ impl control::Desk for Desk {
         Box::pin(async move {
             match request {
                 Request::Status => Ok(self.status()),
+                Request::Reload => {
+                    let (told, answer) = oneshot::channel();
+                    self.order(Order::Reload(told), answer).await?
+                }
+                Request::Restart { server } => self.restart(server).await,
             }
         })
     }

@@ -1,20 +1,19 @@
 //! Everything that serves one client, built in order.
 
-mod servers;
+pub mod servers;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::join_all;
+use futures_util::future::OptionFuture;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::builtin::status::Sources;
 use crate::builtin::{Builtin, SELFTEST_VARIABLE};
 use crate::config::Loaded;
 use crate::config::clients::Clients;
-use crate::config::launch::LaunchKey;
-use crate::config::program::Program;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
 use crate::downstream::fleet::Fleet;
@@ -22,12 +21,14 @@ use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::tenants::{Patience, Tenants};
+use crate::guard;
 use crate::paths::Paths;
 use crate::recovery;
 use crate::router::Router;
-use crate::router::offers::{Known, Offers};
+use crate::router::offers::Offers;
 use crate::serve::desk::Desk;
-use crate::serve::house::servers::Yard;
+use crate::serve::house::servers::{Yard, known};
+use crate::serve::reload::{Order, Reloader};
 use crate::session::outlet::Outlet;
 use crate::session::unasked::Unasked;
 use crate::session::{Around, Client};
@@ -48,6 +49,8 @@ pub struct House {
     /// The bridge's own tools.
     own: Arc<Pool>,
     sources: Arc<Sources>,
+    reloader: Option<Reloader>,
+    changes: mpsc::Sender<Order>,
 }
 
 impl House {
@@ -86,15 +89,16 @@ impl House {
             gate: Gate::new(settings.max_cold_starts),
             tenants: Tenants::new(Patience { thread: settings.thread_idle, user: settings.user_idle }),
         };
-        let instructions = instructions(&enabled);
         let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
+        let (loaded, holds) = watch::channel(Arc::new(loaded));
         let sources = Arc::new(Sources {
-            loaded,
+            loaded: holds,
             fleet: Arc::clone(&fleet),
             offers: Arc::clone(&offers),
             journal: journal.clone(),
             started,
         });
+        let (changes, orders) = mpsc::channel(4);
         let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
         let router =
             Arc::new(Router::new(Arc::clone(&fleet), Arc::clone(&own), offers, settings.first_list_wait));
@@ -107,9 +111,11 @@ impl House {
             question_expiry: settings.question_expiry,
             clients,
         };
-        let client = Client::new(around, instructions);
+        let client = Client::new(around);
         let in_line_bytes_max = settings.in_line_max_bytes;
-        Self { journal, client, outlet, in_line_bytes_max, own, sources }
+        let file = paths.config_file.clone().or_else(|| paths.config_default.clone());
+        let reloader = Some(Reloader { file, yard, fleet, loaded, orders });
+        Self { journal, client, outlet, in_line_bytes_max, own, sources, reloader, changes }
     }
 
     /// How many servers may be started.
@@ -117,16 +123,24 @@ impl House {
         self.sources.fleet.all().len()
     }
 
-    /// Who answers to this bridge's user.
-    pub fn desk(&self) -> Desk {
-        Desk { sources: Arc::clone(&self.sources), client: Arc::clone(&self.client) }
+    /// What goes on beside the client: its user is answered, and a changed configuration is heard. Nobody
+    /// waits for it; to be dropped before the servers are stopped.
+    pub fn aside(&mut self, data_dir: &Path) -> impl Future<Output = ()> + Send + use<> {
+        let (sources, client) = (Arc::clone(&self.sources), Arc::clone(&self.client));
+        let desk = Desk { sources, client, changes: self.changes.clone() }.run(data_dir.to_owned());
+        let reloader =
+            self.reloader.take().map(|reloader| guard::log_panic("reload", "bridge", reloader.run()));
+        async move {
+            tokio::join!(guard::log_panic("control", "bridge", desk), OptionFuture::from(reloader));
+        }
     }
 
     /// Tells every keeper to end its server, all at once; the future waits until they are gone.
     pub fn stop_servers(&self) -> impl Future<Output = ()> + use<> {
-        let all = self.sources.fleet.all();
-        let gone: Vec<_> = all.iter().chain([&self.own]).map(|pool| pool.stop()).collect();
-        async move { drop(join_all(gone).await) }
+        let (all, own) = (self.sources.fleet.stop(), self.own.stop());
+        async move {
+            tokio::join!(all, own);
+        }
     }
 }
 
@@ -137,26 +151,4 @@ fn options(settings: &Settings) -> Options {
     };
     let retention_days = u32::try_from(settings.retention.as_secs() / DAY_S).unwrap_or(u32::MAX);
     Options { durability, retention_days, ..Options::default() }
-}
-
-fn known(servers: &[Server]) -> Vec<Known> {
-    let known = |server: &Server| Known {
-        server: server.name.clone(),
-        key: LaunchKey::of(server).as_str().to_owned(),
-        program: Program::of(server),
-    };
-    servers.iter().map(known).collect()
-}
-
-/// What a client's model is told about us.
-fn instructions(servers: &[Server]) -> String {
-    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-    let behind = match names.as_slice() {
-        [] => "No MCP server stands behind this bridge yet.".to_owned(),
-        names => format!(
-            "Behind this bridge stand the MCP servers {}; the part of a tool's name before \"__\" names its server.",
-            names.join(", ")
-        ),
-    };
-    format!("{behind} When a tool is missing or a call comes back as unavailable, bridge_status says why.")
 }

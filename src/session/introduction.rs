@@ -1,10 +1,12 @@
 //! What the bridge says of itself when it is greeted: its own words, and those of the servers behind it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::downstream::pool::Pool;
 use crate::era::Era;
 use crate::router::offers::View;
 
@@ -18,6 +20,20 @@ pub struct Introduction {
     pub instructions: String,
     extensions: Members,
     experimental: Members,
+}
+
+/// What a client's model is told about us.
+#[must_use]
+pub fn own(servers: &[Arc<Pool>]) -> String {
+    let names: Vec<&str> = servers.iter().map(|pool| pool.name().as_str()).collect();
+    let behind = match names.as_slice() {
+        [] => "No MCP server stands behind this bridge yet.".to_owned(),
+        names => format!(
+            "Behind this bridge stand the MCP servers {}; the part of a tool's name before \"__\" names its server.",
+            names.join(", ")
+        ),
+    };
+    format!("{behind} When a tool is missing or a call comes back as unavailable, bridge_status says why.")
 }
 
 type Members = BTreeMap<String, Box<RawValue>>;
@@ -85,8 +101,6 @@ fn cut(text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;

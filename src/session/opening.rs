@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::era::Era;
 use crate::router::offers::View;
-use crate::session::introduction::Introduction;
+use crate::session::introduction::{self, Introduction};
 use crate::session::reply::{self, Rpc};
 use crate::session::{Client, Permit, Rules, legacy, modern};
 use crate::wire::Meta;
@@ -51,7 +51,7 @@ impl Client {
         result: impl FnOnce(&Introduction) -> String + Send + 'static,
     ) {
         let answer = |client: &Self, id: &str, view: &View| {
-            let result = result(&Introduction::of(&client.instructions, view));
+            let result = result(&Introduction::of(&introduction::own(&client.router.servers()), view));
             client.outlet.answer(reply::result(id, &result), permit);
         };
         let view = self.router.offers.view();

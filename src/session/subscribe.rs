@@ -51,12 +51,8 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )
         })?;
-        let pools = self.router.servers();
-        let links = pools.iter().flat_map(|pool| pool.links());
-        let told: Vec<(Arc<Link>, u64)> = links
-            .map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(level))))
-            .filter(|(link, _)| link.at_once().is_some())
-            .collect();
+        let told = self.router.fleet.want_level(level).into_iter();
+        let told: Vec<(Arc<Link>, u64)> = told.filter(|(link, _)| link.at_once().is_some()).collect();
         let answer = reply::result(id, "{}");
         if told.is_empty() {
             self.outlet.answer(answer, permit);

@@ -40,6 +40,7 @@ fn a_scripted_server_is_called_through_the_bridge() {
 
 mod accounting;
 mod comes_back;
+mod control;
 mod deadline;
 mod four_lists;
 mod guarded;
@@ -55,6 +56,7 @@ mod legacy_tasks;
 mod noise;
 mod pool;
 mod record_trouble;
+mod reload;
 mod said;
 mod secrets;
 mod server_dies;

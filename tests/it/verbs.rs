@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 6] = ["serve", "status", "stats", "sessions", "demo", "completions"];
+const VERBS: [&str; 8] = ["serve", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
 
 /// Runs a verb: exit code, stdout, stderr.
 #[track_caller]

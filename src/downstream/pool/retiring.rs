@@ -33,6 +33,11 @@ impl Pool {
         }
     }
 
+    /// Waits until its base connection has ended for good.
+    pub async fn gone(&self) {
+        self.base().over().await;
+    }
+
     /// Waits until no request has a connection in its hands.
     async fn free(&self) {
         loop {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::builtin::{Builtin, CALL_TIMEOUT};
 use crate::config::launch::LaunchKey;
+use crate::config::program::Program;
 use crate::config::server::Server;
 use crate::config::settings::Settings;
 use crate::config::sharing::{Capacity, Scope};
@@ -22,7 +23,7 @@ use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
 use crate::policy::Limits;
-use crate::router::offers::Offers;
+use crate::router::offers::{Known, Offers};
 use crate::serve::recorder::Recorder;
 use crate::store::Journal;
 
@@ -155,4 +156,14 @@ pub fn tuning(settings: &Settings) -> Tuning {
         hang_after: settings.hang_after,
         idle_stop: settings.idle_stop,
     }
+}
+
+/// What is known by heart of servers.
+pub fn known(servers: &[Server]) -> Vec<Known> {
+    let known = |server: &Server| Known {
+        server: server.name.clone(),
+        key: LaunchKey::of(server).as_str().to_owned(),
+        program: Program::of(server),
+    };
+    servers.iter().map(known).collect()
 }

@@ -1,0 +1,78 @@
+//! `bridge reload`: every bridge that runs reads its configuration again.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::running;
+use crate::control::Request;
+
+/// Reading a file and making servers takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Have every bridge that runs read its configuration again
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    after_help = "A bridge hears by itself when its configuration changes; this is for file systems that tell
+nothing, and to see at once what was changed. Only servers whose entries differ are started, stopped or
+replaced, and their running calls go on to their ends. What has a mistake stays as it was.
+
+Exits with 1 when no bridge runs, or a configuration has a mistake.
+
+Example:
+  bridge reload"
+)]
+pub struct Args {}
+
+/// Tells every bridge of a data folder, and prints what it changed.
+///
+/// # Errors
+/// When nobody runs, or one of them did not do it, or found a mistake.
+pub fn run(_args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    running::tell_all(data_dir, &Request::Reload, PATIENCE, out, said)
+}
+
+/// What was changed, and what is wrong.
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+fn said(answer: &Value) -> (String, Option<String>) {
+    let words = |key: &str| {
+        let items = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let all = [
+        ("added", "added "),
+        ("changed", "replaced "),
+        ("removed", "removed "),
+        ("settings", "from each server's next start on: "),
+        ("needNewStart", "not before the bridge itself starts anew: "),
+    ];
+    let changes = all.map(|(key, what)| (what, words(key)));
+    let changes: Vec<String> = changes
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}{names}"))
+        .collect();
+    let mistakes = words("mistakes");
+    let wrong = (!mistakes.is_empty()).then(|| format!("what has a mistake stays as it was: {mistakes}"));
+    (if changes.is_empty() { "nothing changed".to_owned() } else { changes.join("; ") }, wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_in_one_line() {
+        let (told, wrong) = said(&json!({
+            "added": ["a", "b"], "changed": ["c"], "removed": ["d"], "settings": ["hang_after"],
+            "needNewStart": ["durability"], "mistakes": ["config.toml:1:1: no"],
+        }));
+        insta::assert_snapshot!(told, @"added a, b; replaced c; removed d; from each server's next start on: hang_after; not before the bridge itself starts anew: durability");
+        insta::assert_snapshot!(wrong.unwrap(), @"what has a mistake stays as it was: config.toml:1:1: no");
+        assert_eq!(said(&json!({})), ("nothing changed".to_owned(), None));
+    }
+}

@@ -1,0 +1,202 @@
+//! A configuration that changes while the bridge runs: what it changes is started, stopped and replaced, and
+//! nothing else is touched.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::change::Change;
+use crate::config::server::Server;
+use crate::config::{self, Loaded};
+use crate::downstream::LinkState;
+use crate::downstream::fleet::Fleet;
+use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::Farewell;
+use crate::names::ServerName;
+use crate::serve::house::servers::{Yard, known};
+use crate::watch::Watched;
+
+/// The client's first requests go before a look at the file, which was read a moment ago.
+const AFTER_START: Duration = Duration::from_millis(50);
+
+/// What somebody asks of the one who changes the set of servers.
+pub enum Order {
+    /// To read the configuration again; told what that changed, or why nothing.
+    Reload(oneshot::Sender<Result<Value, String>>),
+    /// To replace a server by the same, anew.
+    Restart(ServerName, oneshot::Sender<Option<Renewed>>),
+}
+
+/// A server that was replaced by the same.
+pub struct Renewed {
+    /// The new one, not started yet.
+    pub pool: Arc<Pool>,
+    /// The old one, which is about to be gone.
+    pub before: Arc<Pool>,
+}
+
+/// The only one who changes the set of servers.
+pub struct Reloader {
+    /// The file that is read, whether it is there or not.
+    pub file: Option<PathBuf>,
+    /// Makes servers.
+    pub yard: Yard,
+    /// The servers as they are.
+    pub fleet: Arc<Fleet>,
+    /// The configuration as it holds.
+    pub loaded: watch::Sender<Arc<Loaded>>,
+    /// What it is asked.
+    pub orders: mpsc::Receiver<Order>,
+}
+
+impl Reloader {
+    /// Changes what has to be changed, until it is dropped.
+    pub async fn run(mut self) {
+        tokio::time::sleep(AFTER_START).await;
+        let file = self.file.clone();
+        let watching = tokio::task::spawn_blocking(move || file.map(Watched::new));
+        let mut watched = watching.await.ok().flatten();
+        // It may have changed before it was watched.
+        drop(self.reload().await);
+        loop {
+            let changed = async {
+                match &mut watched {
+                    Some(watched) => watched.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => drop(self.reload().await),
+                Some(order) = self.orders.recv() => match order {
+                    // Whoever asked may have gone.
+                    Order::Reload(told) => drop(told.send(self.reload().await)),
+                    Order::Restart(server, told) => drop(told.send(self.renew(&server))),
+                },
+            }
+        }
+    }
+
+    /// Reads the file and changes what is different in it.
+    async fn reload(&mut self) -> Result<Value, String> {
+        let before = Arc::clone(&self.loaded.borrow());
+        let file = self.file.clone();
+        let is_known = before.source.is_some();
+        let read = tokio::task::spawn_blocking(move || read(file.as_deref(), is_known)).await;
+        let new = read.map_err(|error| format!("the configuration could not be read: {error}"))?;
+        let new = Arc::new(new.after(&before));
+        let change = Change::between(&before.config, &new.config);
+        if *new != *before {
+            say(&new, &change);
+            // The stored lists of new servers are read meanwhile.
+            tokio::task::block_in_place(|| self.apply(&new, &change));
+        }
+        match new.broken.file {
+            true => Err(new.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            false => Ok(told(&new, &change)),
+        }
+    }
+
+    fn apply(&mut self, new: &Arc<Loaded>, change: &Change) {
+        let before = self.fleet.all();
+        self.yard.tune(&new.config.settings, &before);
+        let enabled: Vec<Server> = new.config.enabled().into_iter().cloned().collect();
+        let pools: Vec<Arc<Pool>> = enabled
+            .iter()
+            .map(|server| {
+                let earlier = before.iter().find(|pool| *pool.name() == server.name);
+                match earlier.filter(|_| !change.changed.contains(&server.name)) {
+                    Some(pool) => Arc::clone(pool),
+                    None => self.make(server, earlier),
+                }
+            })
+            .collect();
+        self.fleet.replace(pools);
+        self.yard.offers.rearrange(known(&enabled));
+        self.loaded.send_replace(Arc::clone(new));
+        for pool in before.iter() {
+            if change.removed.contains(pool.name()) {
+                self.fleet.dismiss(pool, Farewell::Removed, &self.yard.work);
+            } else if change.changed.contains(pool.name()) {
+                self.fleet.dismiss(pool, Farewell::Changed, &self.yard.work);
+            }
+        }
+        let unlisted = self.yard.offers.view().unlisted;
+        for server in change.added.iter().chain(&change.changed) {
+            let was_there = before.iter().any(|pool| pool.name() == server && is_there(pool));
+            let Some(pool) = self.fleet.pool(server) else { continue };
+            // What a server offers is told when it is known; nobody has asked for it by its tools yet.
+            if was_there || pool.terms.warm || unlisted.contains(server) {
+                pool.base().wake();
+            }
+        }
+    }
+
+    fn make(&self, server: &Server, earlier: Option<&Arc<Pool>>) -> Arc<Pool> {
+        let pool = self.yard.pool(server.clone());
+        match earlier {
+            Some(earlier) => pool.succeed(earlier),
+            None => self.fleet.tell_level(&pool),
+        }
+        pool
+    }
+
+    /// Replaces a server by the same, with nothing of its past.
+    fn renew(&self, server: &ServerName) -> Option<Renewed> {
+        let loaded = Arc::clone(&self.loaded.borrow());
+        let entry = loaded.config.enabled().into_iter().find(|entry| entry.name == *server)?;
+        let before = self.fleet.pool(server)?;
+        let pool = self.make(entry, Some(&before));
+        let others = self.fleet.all();
+        let all = others.iter().map(|other| if other.name() == server { &pool } else { other });
+        self.fleet.replace(all.cloned().collect());
+        self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.work);
+        tracing::info!(%server, "server is started anew on request");
+        Some(Renewed { pool, before })
+    }
+}
+
+/// A file that was never there is no mistake.
+fn read(file: Option<&Path>, is_known: bool) -> Loaded {
+    config::load(file.filter(|file| is_known || file.symlink_metadata().is_ok()))
+}
+
+fn is_there(pool: &Pool) -> bool {
+    matches!(pool.base().status().state, LinkState::Starting | LinkState::Ready(_))
+}
+
+fn say(new: &Loaded, change: &Change) {
+    for mistake in &new.mistakes {
+        tracing::error!(%mistake, "mistake in the configuration, what it touches stays as it was");
+    }
+    let Change { added, changed, removed, settings, later } = change;
+    tracing::info!(
+        added = names(added).join(", "),
+        changed = names(changed).join(", "),
+        removed = names(removed).join(", "),
+        settings = settings.join(", "),
+        "configuration read again"
+    );
+    if !later.is_empty() {
+        tracing::warn!(settings = later.join(", "), "settings changed that need a new start of the bridge");
+    }
+}
+
+fn told(new: &Loaded, change: &Change) -> Value {
+    let Change { added, changed, removed, settings, later } = change;
+    json!({
+        "file": new.source.as_ref().map(|file| file.display().to_string()),
+        "added": names(added),
+        "changed": names(changed),
+        "removed": names(removed),
+        "settings": settings,
+        "needNewStart": later,
+        "mistakes": new.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn names(servers: &[ServerName]) -> Vec<&str> {
+    servers.iter().map(ServerName::as_str).collect()
+}

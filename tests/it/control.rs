@@ -1,0 +1,166 @@
+//! A bridge that runs is told what to do: `bridge reload`, `bridge restart`, and whoever else comes to its
+//! socket.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::{Bridge, Room, alive, fake_server, wait_until};
+
+fn doors(room: &Room) -> Vec<PathBuf> {
+    let entries = fs::read_dir(room.path("data/run")).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sock"))
+        .collect()
+}
+
+/// Starts a bridge and waits until it can be told something.
+#[track_caller]
+fn start(room: &Room) -> Bridge {
+    let before = doors(room).len();
+    let mut bridge = room.start();
+    bridge.initialize_with(json!({ "capabilities": { "roots": {} } }));
+    wait_until("it can be told something", || doors(room).len() > before);
+    bridge
+}
+
+/// Runs a verb: exit code, stdout, stderr.
+#[track_caller]
+fn run(room: &Room, args: &[&str]) -> (Option<i32>, String, String) {
+    let output = room.command(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn server(bridge: &mut Bridge, name: &str) -> Value {
+    let status = bridge.status();
+    let servers = status["servers"].as_array().unwrap().iter();
+    servers.cloned().find(|server| server["name"] == name).unwrap()
+}
+
+#[track_caller]
+fn pid(bridge: &mut Bridge, name: &str) -> u32 {
+    u32::try_from(server(bridge, name)["pid"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn with_nobody_there_is_nobody_to_tell() {
+    let room = Room::new();
+    for args in [&["reload"][..], &["restart", "s"]] {
+        let (code, stdout, stderr) = run(&room, args);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.starts_with("error: No bridge runs on "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
+    let room = Room::new().server("s", &["tool x", "on tools/call ask: request roots/list"]).server("t", &[]);
+    let mut bridge = start(&room);
+    bridge.call("s__x", json!({}));
+    bridge.call("t__echo", json!({}));
+    let before = (pid(&mut bridge, "s"), pid(&mut bridge, "t"));
+    let running = bridge.begin_call("s__ask", json!({}));
+    bridge.asked("roots/list");
+    let (code, stdout, stderr) = run(&room, &["restart", "s"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let after = pid(&mut bridge, "s");
+    let said =
+        format!("bridge {}: process {} of s was ended, process {after} is ready\n", bridge.pid(), before.0);
+    assert_eq!(stdout, said);
+    assert!(!alive(before.0) && pid(&mut bridge, "t") == before.1);
+    let lost = bridge.answer_to(running);
+    assert_eq!(lost["result"]["_meta"]["bridge/error"]["kind"], "outcome_unknown", "{lost}");
+    let text = lost["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("was started anew by bridge restart"), "{text}");
+    let answer = bridge.call("s__x", json!({ "a": 1 }));
+    assert_eq!(answer["result"]["structuredContent"], json!({ "a": 1 }));
+}
+
+#[test]
+fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() {
+    let room = Room::new().server("s", &["tool x", "on start: exit 3"]);
+    let mut bridge = start(&room);
+    wait_until("it is parked", || {
+        bridge.call("s__x", json!({}));
+        server(&mut bridge, "s")["state"] == "parked"
+    });
+    let (code, _, stderr) = run(&room, &["restart", "s"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("before it was ready (exit code 3)"), "{stderr}");
+    assert_eq!(server(&mut bridge, "s")["state"], "resting", "its past is forgotten");
+    fs::write(room.path("scripts/s"), "tool x").unwrap();
+    let (code, stdout, _) = run(&room, &["restart", "s"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("s had no process, process "), "{stdout}");
+    assert!(bridge.call("s__x", json!({}))["result"]["isError"].is_null());
+}
+
+#[test]
+fn a_server_that_a_bridge_does_not_have_is_no_server_of_its() {
+    let room = Room::new().server("s", &[]);
+    let bridge = start(&room);
+    for name in ["x", "bridge", ""] {
+        let (code, stdout, stderr) = run(&room, &["restart", name]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert_eq!(stderr, format!("error: bridge {}: it has no server {name:?}\n", bridge.pid()));
+    }
+}
+
+#[test]
+fn a_reload_tells_what_each_bridge_changed() {
+    let entry = |name: &str| format!("[servers.{name}]\ncommand = {}\n", json!(fake_server()));
+    let room = Room::new().config("live.toml", &entry("a"));
+    let (mut one, two) = (start(&room), start(&room));
+    let (code, stdout, _) = run(&room, &["reload"]);
+    let said = |bridge: &Bridge, what: &str| format!("bridge {}: {what}\n", bridge.pid());
+    let mut expected = [said(&one, "nothing changed"), said(&two, "nothing changed")];
+    expected.sort();
+    assert_eq!((code, stdout), (Some(0), expected.concat()));
+    fs::write(room.path("live.toml"), entry("a") + &entry("b")).unwrap();
+    // Each may have heard of it by itself in the meantime.
+    let (code, _, stderr) = run(&room, &["reload"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    for bridge in [&one, &two] {
+        bridge.wait_for_log("added=\"b\"");
+    }
+    fs::write(room.path("live.toml"), "[servers.a]\ncommand = 7\n").unwrap();
+    let (code, _, stderr) = run(&room, &["reload"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("what has a mistake stays as it was") && stderr.contains("live.toml:2:1"),
+        "{stderr}"
+    );
+    fs::write(room.path("live.toml"), "[servers").unwrap();
+    let (code, _, stderr) = run(&room, &["reload"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr.matches("not valid TOML").count(), 2, "{stderr}");
+    assert!(one.call("a__echo", json!({}))["result"]["isError"].is_null());
+}
+
+#[test]
+fn who_says_something_strange_to_the_socket_harms_nobody() {
+    let room = Room::new().server("s", &[]);
+    let mut bridge = start(&room);
+    let door = doors(&room).pop().unwrap();
+    let say = |bytes: &[u8]| {
+        let mut stream = UnixStream::connect(&door).unwrap();
+        // It may be cut off while it writes.
+        let _ = stream.write_all(bytes);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    assert!(say(b"GET / HTTP/1.1\r\n\r\n").contains("a question is one line"));
+    assert_eq!(say(&vec![b'x'; 1 << 20]), "");
+    assert!(say(b"{\"v\":9,\"verb\":\"status\"}\n").contains("version 9 is not known here"));
+    let _silent: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&door).unwrap()).collect();
+    assert!(bridge.call("s__echo", json!({}))["result"]["isError"].is_null());
+    let told: Value = serde_json::from_str(&say(b"{\"v\":1,\"verb\":\"status\"}\n")).unwrap();
+    assert_eq!(told["result"]["pid"], bridge.pid());
+}
