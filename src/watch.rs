@@ -75,7 +75,7 @@ impl Watched {
             folders.into_iter().flatten().filter_map(Path::parent).map(Path::to_owned).collect();
         folders.dedup();
         folders.retain(|folder| folder.is_dir());
-        if folders == self.folders && self.watcher.is_some() == !folders.is_empty() {
+        if folders == self.folders && self.watcher.is_some() != folders.is_empty() {
             return;
         }
         let nudge = Arc::clone(&self.nudge);

@@ -35,7 +35,6 @@ pub fn run(_args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result
 }
 
 /// What was changed, and what is wrong.
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 fn said(answer: &Value) -> (String, Option<String>) {
     let words = |key: &str| {
         let items = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();

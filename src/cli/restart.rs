@@ -39,7 +39,6 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
 }
 
 /// How it went, and what went wrong.
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 fn said(answer: &Value) -> (String, Option<String>) {
     let server = answer["server"].as_str().unwrap_or_default();
     let ended = match answer["endedPid"].as_u64() {

@@ -99,14 +99,12 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
     text
 }
 
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 fn client(session: &Value, now_ms: i64) -> String {
     let name = session["client"].as_str().unwrap_or("(unnamed)");
     let version = session["clientVersion"].as_str().map(|version| format!(" {version}"));
     format!("{name}{}, attached {}", version.unwrap_or_default(), ago(&session["since"], now_ms))
 }
 
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 fn row(server: &Value, now_ms: i64) -> Vec<String> {
     let number = |value: &Value| value.as_u64().map_or_else(|| "-".into(), words::count);
     vec![
@@ -121,7 +119,6 @@ fn row(server: &Value, now_ms: i64) -> Vec<String> {
 }
 
 /// Why a server is in its state, and when it may leave it.
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 fn why(server: &Value) -> Option<String> {
     let because = server["because"].as_str()?;
     let again = server["retryAfterSeconds"].as_u64().map(|s| format!("; again in {}", words::seconds(s)));

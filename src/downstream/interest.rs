@@ -312,6 +312,28 @@ mod tests {
         assert!(interest.step().wanted.resources.is_empty());
     }
 
+    #[tokio::test]
+    async fn an_heir_wants_what_was_wanted_and_hears_what_is_said_to_the_one_before() {
+        let (before, heir) = (Interest::default(), Arc::new(Interest::default()));
+        let (one, two): (Arc<str>, Arc<str>) = ("x://1".into(), "x://2".into());
+        before.want(|wants| {
+            wants.resource(&one);
+            wants.level("error");
+        });
+        before.hand_over(&heir);
+        assert!(heir.is_waiting() && !before.is_waiting());
+        assert_eq!(before.step().wanted, Wanted::default(), "the old server is told so");
+        assert_eq!(heir.step().wanted.level, Some("error"));
+        let version = before.want(|wants| wants.resource(&two));
+        before.unsubscribed("x://1");
+        before.subscribed("x://3");
+        let wanted: Vec<Arc<str>> = heir.step().wanted.resources.into_iter().collect();
+        assert_eq!(wanted, [two, "x://3".into()]);
+        assert!(before.look(|wants| wants.has_resource("x://2")));
+        heir.told(heir.step());
+        before.settled(version).await;
+    }
+
     #[test]
     fn a_change_costs_the_same_however_much_is_wanted() {
         let interest = Interest::default();

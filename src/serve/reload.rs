@@ -113,8 +113,9 @@ impl Reloader {
                 }
             })
             .collect();
-        self.fleet.replace(pools);
+        // A list that a new server brings must find its place.
         self.yard.offers.rearrange(known(&enabled));
+        self.fleet.replace(pools);
         self.loaded.send_replace(Arc::clone(new));
         for pool in before.iter() {
             if change.removed.contains(pool.name()) {

@@ -18,7 +18,10 @@ fn without_a_configuration_it_serves_its_own_tools() {
     bridge.initialize();
     assert_eq!(tools(&mut bridge), OWN);
     let status = bridge.status();
-    assert_eq!(status["config"], json!({ "file": null, "mistakes": [], "notes": [] }));
+    assert_eq!(
+        status["config"],
+        json!({ "file": null, "keptFromBefore": false, "mistakes": [], "notes": [] })
+    );
     assert_eq!(status["servers"], json!([]));
 }
 
