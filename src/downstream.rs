@@ -18,6 +18,7 @@ pub mod relay;
 pub mod stderr;
 pub mod tuning;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -125,6 +126,8 @@ pub struct Status {
     pub state: LinkState,
     /// Since when, by the wall clock.
     pub since: SystemTime,
+    /// Why, in words.
+    pub because: Cow<'static, str>,
     /// Its process, while there is one.
     pub pid: Option<u32>,
     /// How often a process was started.
@@ -140,12 +143,26 @@ impl Default for Status {
         Self {
             state: LinkState::Stopped,
             since: SystemTime::now(),
+            because: "nobody has needed it yet".into(),
             pid: None,
             starts: 0,
             failed_starts: 0,
             last_ending: None,
         }
     }
+}
+
+/// How long a start took: its turn, and then each phase from the moment of its turn on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Phases {
+    /// How long it waited for its turn.
+    pub gate: Duration,
+    /// Until its process was there.
+    pub spawned: Duration,
+    /// Until the handshake was done.
+    pub handshake: Duration,
+    /// Until its first list was there, with which it is ready.
+    pub first_list: Duration,
 }
 
 /// What happened to a server, for the record.
@@ -157,13 +174,15 @@ pub enum Happened {
         pid: u32,
         /// Whether it ran before, in this life of the bridge.
         again: bool,
+        /// Why, in words.
+        why: String,
     },
     /// Handshake and first list are done.
     Ready {
         /// The process.
         pid: u32,
         /// Time since its start.
-        took: Duration,
+        phases: Phases,
     },
     /// It ended on its own, or its start failed.
     Ended {
@@ -179,9 +198,18 @@ pub enum Happened {
         /// The process.
         pid: u32,
         /// Why, in words.
-        why: &'static str,
+        why: Cow<'static, str>,
+        /// Time since its start.
+        after: Duration,
     },
-    /// It is not started again for a while.
+    /// It is not started again before a moment has passed.
+    Rests {
+        /// For how long.
+        pause: Duration,
+        /// How it ended.
+        ending: Arc<Ending>,
+    },
+    /// It is not started again for a while, and requests are refused.
     Parked {
         /// For how long.
         pause: Duration,

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use crate::builtin::Answer;
 use crate::config::Loaded;
+use crate::downstream::LinkState;
 use crate::downstream::fleet::Fleet;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::report::Figures;
-use crate::downstream::{LinkState, Status};
 use crate::list::List;
 use crate::router::offers::{Offers, View};
 use crate::store::Journal;
@@ -85,7 +85,7 @@ pub fn data(sources: &Sources) -> Value {
 fn server(pool: &Pool, view: &View) -> Value {
     let link = pool.base();
     let status = link.status();
-    let (because, retry_after_s) = reason(&status);
+    let breaker = pool.terms.budget.standing().breaker;
     let noise = match &status.state {
         LinkState::Ready(connection) => connection.noise(),
         _ => (0, 0),
@@ -100,8 +100,10 @@ fn server(pool: &Pool, view: &View) -> Value {
         "pid": status.pid,
         "era": greeting.map(|greeting| greeting.era.word()),
         "protocolVersion": greeting.map(|greeting| &greeting.protocol_version),
-        "because": because,
-        "retryAfterSeconds": retry_after_s,
+        "because": status.because,
+        "breaker": breaker.word(),
+        "retryAfterSeconds": retry_after_s(&status.state),
+        "lastEnding": status.last_ending.as_ref().map(ToString::to_string),
         "stderr": status.last_ending.as_ref().map(|ending| ending.stderr.clone()),
         "starts": status.starts,
         "failedStarts": status.failed_starts,
@@ -137,13 +139,12 @@ fn counts(of: &BTreeMap<Arc<str>, usize>) -> Map<String, Value> {
     of.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect()
 }
 
-fn reason(status: &Status) -> (Option<String>, Option<u64>) {
-    match &status.state {
-        LinkState::Resting { until, because } | LinkState::Parked { until, because } => {
-            let wait = until.saturating_duration_since(Instant::now());
-            (Some(because.to_string()), Some(wait.as_secs()))
+fn retry_after_s(state: &LinkState) -> Option<u64> {
+    match state {
+        LinkState::Resting { until, .. } | LinkState::Parked { until, .. } => {
+            Some(until.saturating_duration_since(Instant::now()).as_secs())
         }
-        _ => (status.last_ending.as_ref().map(|ending| format!("last time it {ending}")), None),
+        LinkState::Stopped | LinkState::Starting | LinkState::Ready(_) => None,
     }
 }
 
@@ -195,6 +196,9 @@ fn text(report: &Value) -> String {
         }
         if let Some(because) = server["because"].as_str() {
             let _ = write!(text, "; {because}");
+        }
+        if let Some(breaker) = server["breaker"].as_str().filter(|breaker| *breaker != "closed") {
+            let _ = write!(text, "; its breaker is {}", breaker.replace('_', "-"));
         }
         if let Some(seconds) = server["retryAfterSeconds"].as_u64() {
             let _ = write!(text, "; started again by a call after {seconds} s");

@@ -127,14 +127,10 @@ impl Permit {
     #[must_use]
     pub fn failed(mut self, ending: &Arc<Ending>) -> Verdict {
         self.open = false;
-        let nature = match ending.cause {
-            Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
-            _ => Nature::Passing,
-        };
         let ready_for = self.ready_for();
         self.budget.change(|held, now| {
             held.last = Some(Arc::clone(ending));
-            held.policy.failed(self.start, now, nature, ready_for, fastrand::f64())
+            held.policy.failed(self.start, now, nature(ending), ready_for, fastrand::f64())
         })
     }
 
@@ -149,6 +145,15 @@ impl Drop for Permit {
             let ready_for = self.ready_for();
             self.budget.change(|held, _| held.policy.ended(self.start, ready_for));
         }
+    }
+}
+
+/// Whether the next start can be expected to fail in the same way.
+#[must_use]
+pub fn nature(ending: &Ending) -> Nature {
+    match ending.cause {
+        Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
+        _ => Nature::Passing,
     }
 }
 

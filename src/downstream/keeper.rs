@@ -7,8 +7,10 @@ mod hearing;
 mod leaving;
 mod lists;
 mod resting;
+mod starting;
 mod wishes;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,27 +22,23 @@ use tokio::task::JoinHandle;
 use crate::config::server::Server;
 use crate::downstream::budget::{Budget, Permit};
 use crate::downstream::connection::Connection;
-use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::gate::{Gate, Pass};
 use crate::downstream::greeting::Face;
 use crate::downstream::interest::Interest;
 use crate::downstream::keeper::greeting::{Greet, NotMade};
-use crate::downstream::keeper::hearing::{for_keeper, read_in};
 use crate::downstream::keeper::leaving::{Left, discard};
 use crate::downstream::keeper::lists::{Asked, Relists};
 use crate::downstream::keeper::wishes::Wishes;
 use crate::downstream::pool::Post;
 use crate::downstream::pool::beside::Beside;
 use crate::downstream::pool::key::{Farewell, Tenant};
-use crate::downstream::process::{self, Launch, NotStarted, Pipes, Process};
+use crate::downstream::process::Process;
 use crate::downstream::relay::Relay;
-use crate::downstream::stderr::{CappedLog, Tail, drain};
+use crate::downstream::stderr::Tail;
 use crate::downstream::tuning::Tuning;
-use crate::downstream::{Ending, Happened, LinkState, Order, Status, Watcher};
-use crate::lines::Lines;
+use crate::downstream::{Ending, Happened, LinkState, Order, Phases, Status, Watcher};
 use crate::outcome::Cause;
-use crate::pipes;
 
 /// A start that takes longer holds up no other: it waits for something that more processes do not slow down.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -110,6 +108,16 @@ struct Running {
     wishes: Wishes,
     tuning: Tuning,
     started: Instant,
+    /// How long it took until the process was there.
+    spawned: Duration,
+}
+
+/// How a life began.
+struct Begun {
+    /// Why, in words.
+    why: String,
+    /// How long it waited for its turn.
+    gate: Duration,
 }
 
 impl Keeper {
@@ -132,16 +140,20 @@ impl Keeper {
     pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         loop {
-            let (permit, waited_for) = tokio::select! {
+            let (permit, wanted) = tokio::select! {
                 allowed = self.rest() => allowed,
                 _ = told(&mut stop) => return,
             };
-            self.change(LinkState::Starting, None, |status| status.starts += 1);
+            let why = self.why(wanted);
+            self.change(LinkState::Starting, None, why.clone(), |status| status.starts += 1);
+            let queued = Instant::now();
             let pass = tokio::select! {
-                pass = self.turn(waited_for) => pass,
-                _ = told(&mut stop) => return self.change(LinkState::Stopped, None, |_| {}),
+                pass = self.turn(wanted) => pass,
+                farewell = told(&mut stop) => {
+                    return self.change(LinkState::Stopped, None, farewell.reason(), |_| {});
+                }
             };
-            self.live(pass, permit, &mut stop).await;
+            self.live(pass, permit, Begun { why, gate: queued.elapsed() }, &mut stop).await;
             let is_left = !self.is_lasting && matches!(self.status.borrow().state, LinkState::Stopped);
             if is_left || is_told(&stop) {
                 return;
@@ -150,7 +162,13 @@ impl Keeper {
     }
 
     /// One life of the server, from its start to its end.
-    async fn live(&mut self, pass: Pass, mut permit: Permit, stop: &mut watch::Receiver<Option<Farewell>>) {
+    async fn live(
+        &mut self,
+        pass: Pass,
+        mut permit: Permit,
+        begun: Begun,
+        stop: &mut watch::Receiver<Option<Farewell>>,
+    ) {
         let mut pass = Some(pass);
         let started = Instant::now();
         let mut running = match self.start() {
@@ -159,8 +177,8 @@ impl Keeper {
         };
         let pid = running.process.pid;
         let again = self.status.borrow().starts > 1;
-        self.change(LinkState::Starting, Some(pid), |_| {});
-        self.tell(Happened::Started { pid, again });
+        self.status.send_modify(|status| status.pid = Some(pid));
+        self.tell(Happened::Started { pid, again, why: begun.why.clone() });
         let face = self.around.face.borrow().clone();
         let mut greet = Greet::first(&face, self.around.watcher.greeted_before(&self.server.name).as_ref());
         let left = loop {
@@ -179,9 +197,9 @@ impl Keeper {
                 farewell = told(stop) => break Left::Released(farewell),
             };
             match ready {
-                Ok(()) => {
+                Ok(handshake) => {
                     permit.ready();
-                    self.is_ready(&running);
+                    self.is_ready(&running, &begun, handshake);
                     drop(pass.take());
                     break tokio::select! {
                         left = self.attend(&mut running) => left,
@@ -198,13 +216,14 @@ impl Keeper {
                     discard(running).await;
                     // Its end may have taken a while.
                     if is_told(stop) {
-                        return self.stopped(pid, said(stop));
+                        return self.stopped(pid, said(stop), started.elapsed());
                     }
                     running = match self.start() {
                         Ok(running) => running,
                         Err(error) => return self.not_started(&error, permit, started),
                     };
-                    self.change(LinkState::Starting, Some(running.process.pid), |_| {});
+                    let pid = running.process.pid;
+                    self.status.send_modify(|status| status.pid = Some(pid));
                 }
             }
         };
@@ -212,67 +231,12 @@ impl Keeper {
         self.leave(running, left, permit).await;
     }
 
-    fn start(&self) -> Result<Running, NotStarted> {
-        let launch = self.launch()?;
-        let (process, Pipes { stdin, stdout, stderr }) = process::start(&launch)?;
-        let relists = Arc::new(Relists::default());
-        let relay = for_keeper(Arc::clone(&self.around.relay), Arc::clone(&relists));
-        let connection = Owned(Connection::new(self.server.name.shared(), relay));
-        let tail = Tail::default();
-        let tuning = self.around.tuning.borrow().clone();
-        let log = CappedLog::new(self.around.log_file.clone(), tuning.log_bytes_max);
-        let drain = tokio::spawn(drain(stderr, tail.clone(), log));
-        let writer = {
-            let connection = Arc::clone(&connection);
-            self.around.lines.spawn(async move {
-                let written = match pipes::to_server(stdin) {
-                    Ok(sink) => write_out(&connection, sink).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = written {
-                    tracing::debug!(%error, "server does not read any more");
-                }
-            })
-        };
-        let line_bytes_max = tuning.line_bytes_max;
-        let reader = {
-            let (connection, tail) = (Arc::clone(&connection), tail.clone());
-            self.around.lines.spawn(async move {
-                let read = match pipes::from_server(stdout) {
-                    Ok(source) => read_in(&connection, Lines::new(source, line_bytes_max), &tail).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = read {
-                    tracing::warn!(%error, "server output cannot be read");
-                }
-            })
-        };
-        let wishes = Wishes::new(Arc::clone(&self.interest));
-        let started = Instant::now();
-        Ok(Running { process, connection, reader, writer, drain, tail, relists, wishes, tuning, started })
-    }
-
-    /// Resolves every reference, as late as can be; the values are nowhere kept.
-    fn launch(&self) -> Result<Launch, NotStarted> {
-        let missing = |error: crate::credentials::MissingVariable| NotStarted {
-            cause: Cause::NotFound,
-            what: error.to_string(),
-        };
-        let lookup = |name: &str| std::env::var(name).ok();
-        let args = self.server.args.iter().map(|arg| arg.resolve(lookup)).collect::<Result<_, _>>();
-        let env = self.server.env.iter().map(|(name, value)| Ok((name.clone(), value.resolve(lookup)?)));
-        Ok(Launch {
-            command: self.server.command.clone(),
-            args: args.map_err(missing)?,
-            env: env.collect::<Result<_, _>>().map_err(missing)?,
-            cwd: self.server.cwd.clone(),
-        })
-    }
-
-    fn is_ready(&mut self, running: &Running) {
-        let pid = running.process.pid;
-        self.tell(Happened::Ready { pid, took: running.started.elapsed() });
-        self.change(LinkState::Ready(Arc::clone(&running.connection)), Some(pid), |_| {});
+    fn is_ready(&mut self, running: &Running, begun: &Begun, handshake: Duration) {
+        let (pid, first_list) = (running.process.pid, running.started.elapsed());
+        let phases = Phases { gate: begun.gate, spawned: running.spawned, handshake, first_list };
+        self.tell(Happened::Ready { pid, phases });
+        let why = format!("{}, ready after {} ms", begun.why, first_list.as_millis());
+        self.change(LinkState::Ready(Arc::clone(&running.connection)), Some(pid), why, |_| {});
     }
 
     /// Stays with a ready server until it ends.
@@ -322,11 +286,19 @@ impl Keeper {
         }
     }
 
-    fn change(&self, state: LinkState, pid: Option<u32>, more: impl FnOnce(&mut Status)) {
-        tracing::debug!(server = %self.server.name, state = state.word(), pid, "server state");
+    fn change(
+        &self,
+        state: LinkState,
+        pid: Option<u32>,
+        because: impl Into<Cow<'static, str>>,
+        more: impl FnOnce(&mut Status),
+    ) {
+        let because = because.into();
+        tracing::debug!(server = %self.server.name, state = state.word(), pid, %because, "server state");
         self.status.send_modify(|status| {
             status.state = state;
             status.since = SystemTime::now();
+            status.because = because;
             status.pid = pid;
             more(status);
         });

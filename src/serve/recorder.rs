@@ -7,7 +7,7 @@ use crate::config::launch::LaunchKey;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::downstream::pool::key::Tenant;
-use crate::downstream::{Happened, Watcher};
+use crate::downstream::{Happened, Phases, Watcher};
 use crate::names::ServerName;
 use crate::router::offers::Offers;
 use crate::store::Journal;
@@ -30,15 +30,27 @@ impl Recorder {
 
 impl Watcher for Recorder {
     fn happened(&self, server: &ServerName, tenant: &Tenant, event: Happened) {
+        let phases = match &event {
+            Happened::Ready { phases, .. } => Some(*phases),
+            _ => None,
+        };
         let event = row(server, event);
         let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
         let Tenant { thread, user, .. } = tenant;
         let (thread, user, session) = (thread.as_deref(), user.as_deref(), tenant.session_text());
-        let event_word = event.event;
-        if matches!(event_word, "exit" | "parked") {
-            tracing::warn!(%server, session, thread, user, pid, elapsed_ms, reason, event = event_word, "server event");
-        } else {
-            tracing::info!(%server, session, thread, user, pid, elapsed_ms, reason, event = event_word, "server event");
+        let word = event.event;
+        match phases {
+            Some(Phases { gate, spawned, handshake, first_list }) => tracing::info!(
+                %server, session, thread, user, pid, elapsed_ms, event = word, gate_ms = ms(gate),
+                spawned_ms = ms(spawned), handshake_ms = ms(handshake), first_list_ms = ms(first_list),
+                "server event"
+            ),
+            None if matches!(word, "exit" | "parked") => {
+                tracing::warn!(%server, session, thread, user, pid, elapsed_ms, reason, event = word, "server event");
+            }
+            None => {
+                tracing::info!(%server, session, thread, user, pid, elapsed_ms, reason, event = word, "server event");
+            }
         }
         self.journal.server_event(event);
     }
@@ -55,12 +67,25 @@ impl Watcher for Recorder {
 fn row(server: &ServerName, event: Happened) -> ServerEvent {
     let row = ServerEvent { at_ms: stamp::now_ms(), server: server.shared(), ..ServerEvent::default() };
     match event {
-        Happened::Started { pid, again } => {
-            ServerEvent { event: if again { "restart" } else { "start" }, pid: Some(pid), ..row }
-        }
-        Happened::Ready { pid, took } => {
-            ServerEvent { event: "ready", pid: Some(pid), elapsed_ms: Some(ms(took)), ..row }
-        }
+        Happened::Started { pid, again, why } => ServerEvent {
+            event: if again { "restart" } else { "start" },
+            pid: Some(pid),
+            reason: Some(why),
+            ..row
+        },
+        Happened::Ready { pid, phases } => ServerEvent {
+            event: "ready",
+            pid: Some(pid),
+            reason: Some(format!(
+                "turn after {} ms, then spawned after {} ms, handshake after {} ms, first list after {} ms",
+                ms(phases.gate),
+                ms(phases.spawned),
+                ms(phases.handshake),
+                ms(phases.first_list)
+            )),
+            elapsed_ms: Some(ms(phases.first_list)),
+            ..row
+        },
         Happened::Ended { pid, ending, after } => ServerEvent {
             event: "exit",
             pid,
@@ -70,9 +95,19 @@ fn row(server: &ServerName, event: Happened) -> ServerEvent {
             elapsed_ms: Some(ms(after)),
             ..row
         },
-        Happened::Stopped { pid, why } => {
-            ServerEvent { event: "exit", pid: Some(pid), reason: Some(why.into()), ..row }
-        }
+        Happened::Stopped { pid, why, after } => ServerEvent {
+            event: "exit",
+            pid: Some(pid),
+            reason: Some(why.into()),
+            elapsed_ms: Some(ms(after)),
+            ..row
+        },
+        Happened::Rests { pause, ending } => ServerEvent {
+            event: "rest",
+            reason: Some(format!("{}: {ending}", ending.cause)),
+            elapsed_ms: Some(ms(pause)),
+            ..row
+        },
         Happened::Parked { pause, ending } => ServerEvent {
             event: "parked",
             reason: Some(format!("{}: {ending}", ending.cause)),

@@ -53,6 +53,7 @@ mod legacy_prompts;
 mod legacy_resources;
 mod legacy_said;
 mod legacy_tasks;
+mod life;
 mod noise;
 mod pool;
 mod record_trouble;

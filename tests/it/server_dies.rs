@@ -75,7 +75,7 @@ fn the_next_call_after_a_death_starts_the_server_again_and_succeeds() {
     assert!(took < REST_MAX + Duration::from_millis(own_start) + SLACK, "{took:?} after {own_start} ms");
     let events = bridge.rows("SELECT event, exit_code FROM server_events ORDER BY id");
     let events: Vec<_> = events.iter().map(|row| row[0].as_str().unwrap()).collect();
-    assert_eq!(events, ["start", "ready", "exit", "restart", "ready"]);
+    assert_eq!(events, ["start", "ready", "exit", "rest", "restart", "ready"]);
 }
 
 #[test]

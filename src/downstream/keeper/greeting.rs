@@ -59,14 +59,16 @@ pub(super) enum NotMade {
 }
 
 impl Keeper {
-    /// Handshake and first list, as long as the process lives and the start timeout allows.
+    /// Handshake and first list, as long as the process lives and the start timeout allows; how long after its
+    /// start the handshake was done.
     pub(super) async fn make_ready(
         &self,
         running: &mut Running,
         face: &Face,
         greet: Greet,
-    ) -> Result<(), NotMade> {
-        let Running { process, connection, reader, relists, wishes, .. } = running;
+    ) -> Result<Duration, NotMade> {
+        let Running { process, connection, reader, relists, wishes, started, .. } = running;
+        let pid = process.pid;
         let asked = Asked { server: &self.server, around: &self.around, connection };
         let greeted = async {
             let greeting = match greet {
@@ -93,10 +95,13 @@ impl Keeper {
         };
         let made = async {
             let greeting = greeted.await?;
+            let handshake = started.elapsed();
+            self.phase("handshake", pid, handshake);
             // Before the lists are asked for, so that no change of them is missed.
             wishes.tell(connection).await;
             asked.list_all(greeting, relists).await;
-            Ok(())
+            self.phase("first list", pid, started.elapsed());
+            Ok(handshake)
         };
         let timeout = self.server.start_timeout;
         let is_probed = || matches!(greet, Greet::Discover { .. }) && connection.greeting().is_none();
@@ -114,7 +119,10 @@ impl Keeper {
                 let status = tokio::time::timeout(EXIT_GRACE, process.wait()).await.ok().flatten();
                 match is_probed() {
                     true => Err(NotMade::NotModern { legacy_only: was_asked && status.is_some() }),
-                    false => failed(Cause::ExitedBeforeReady, "closed its output before it was ready", status),
+                    false if status.is_some() => {
+                        failed(Cause::ExitedBeforeReady, "ended before it was ready", status)
+                    }
+                    false => failed(Cause::ExitedBeforeReady, "closed its output before it was ready", None),
                 }
             }
             () = tokio::time::sleep(timeout) => {

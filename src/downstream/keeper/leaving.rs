@@ -1,16 +1,17 @@
 //! The end of a life: what is told, what is cleared away, and when the next one may begin.
 
+use std::borrow::Cow;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::downstream::budget::Permit;
+use crate::downstream::budget::{self, Permit};
 use crate::downstream::keeper::{Keeper, Running};
 use crate::downstream::pool::key::Farewell;
 use crate::downstream::process::{self, NotStarted};
 use crate::downstream::{Ending, Happened, LinkState};
 use crate::outcome::Cause;
-use crate::policy::Verdict;
+use crate::policy::{Nature, Verdict};
 
 /// After a process ended, what it wrote last has this long to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -40,7 +41,7 @@ impl Keeper {
         reader.abort();
         let _ = tokio::time::timeout(LAST_WORDS, drain).await;
         match left {
-            Left::Released(farewell) => self.stopped(pid, farewell),
+            Left::Released(farewell) => self.stopped(pid, farewell, started.elapsed()),
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
                 connection.end(Arc::new(ending.clone()));
@@ -50,9 +51,13 @@ impl Keeper {
     }
 
     /// A process was ended on purpose, and no other takes its place.
-    pub(super) fn stopped(&self, pid: u32, farewell: Farewell) {
-        self.tell(Happened::Stopped { pid, why: farewell.reason() });
-        self.change(LinkState::Stopped, None, |_| {});
+    pub(super) fn stopped(&self, pid: u32, farewell: Farewell, after: Duration) {
+        let why: Cow<'static, str> = match (farewell, self.around.tuning.borrow().idle_stop) {
+            (Farewell::Unused, Some(idle)) => format!("{farewell} for {} min", idle.as_secs() / 60).into(),
+            _ => farewell.reason().into(),
+        };
+        self.tell(Happened::Stopped { pid, why: why.clone(), after });
+        self.change(LinkState::Stopped, None, why, |_| {});
     }
 
     /// There is no process.
@@ -70,15 +75,24 @@ impl Keeper {
         let verdict = permit.failed(&ending);
         let until = self.around.budget.standing().until;
         let because = Arc::clone(&ending);
-        let state = match verdict {
-            Verdict::Rest { .. } => LinkState::Resting { until, because },
-            Verdict::Park { for_ } => {
-                self.tell(Happened::Parked { pause: for_, ending: Arc::clone(&ending) });
-                LinkState::Parked { until, because }
+        let (state, why) = match verdict {
+            Verdict::Rest { for_: pause } => {
+                self.tell(Happened::Rests { pause, ending: Arc::clone(&ending) });
+                (LinkState::Resting { until, because }, format!("it {ending}"))
             }
-            Verdict::StayParked => LinkState::Parked { until, because },
+            Verdict::Park { for_: pause } => {
+                self.tell(Happened::Parked { pause, ending: Arc::clone(&ending) });
+                let why = match budget::nature(&ending) {
+                    Nature::Passing => "and has failed too often",
+                    Nature::Lasting => "and would fail in the same way again",
+                };
+                (LinkState::Parked { until, because }, format!("it {ending}, {why}"))
+            }
+            Verdict::StayParked => {
+                (LinkState::Parked { until, because }, format!("it {ending}, and was parked already"))
+            }
         };
-        self.change(state, None, |status| {
+        self.change(state, None, why, |status| {
             status.failed_starts += u64::from(!was_ready);
             status.last_ending = Some(ending);
         });

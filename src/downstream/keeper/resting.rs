@@ -8,34 +8,44 @@ use crate::downstream::keeper::Keeper;
 use crate::downstream::{Ending, LinkState, Order};
 use crate::policy::Breaker;
 
+/// Who wants a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A request waits for the server.
+    Request,
+    /// It is to be there, and nobody waits for it yet.
+    List,
+    /// Somebody wants to hear of it.
+    Subscribed,
+}
+
 impl Keeper {
-    /// Waits until a start is allowed and wanted; whether somebody waits for it.
-    pub(super) async fn rest(&mut self) -> (Permit, bool) {
+    /// Waits until a start is allowed and wanted.
+    pub(super) async fn rest(&mut self) -> (Permit, Wanted) {
         let budget = Arc::clone(&self.around.budget);
         let mut changes = budget.changes();
-        let (mut woken, mut waited_for) = (false, false);
+        let mut wanted = None;
         loop {
             let standing = budget.standing();
             if standing.breaker == Breaker::Open {
                 // A request is refused at once and waits for nothing.
-                (woken, waited_for) = (false, false);
+                wanted = None;
             }
             self.follow(&standing);
             // Who has subscribed to something of it waits without a word, and may do so no more by now.
-            let wait = match woken || self.interest.is_waiting() {
-                false => None,
-                true => match budget.start() {
-                    MayStart::Now(permit) => return (permit, waited_for),
+            let subscribed = || self.interest.is_waiting().then_some(Wanted::Subscribed);
+            let wait = match wanted.or_else(subscribed) {
+                None => None,
+                Some(wanted) => match budget.start() {
+                    MayStart::Now(permit) => return (permit, wanted),
                     MayStart::After(wait) => Some(wait),
                     MayStart::Undecided => None,
                 },
             };
             tokio::select! {
                 order = self.orders.recv() => match order {
-                    Some(order @ (Order::Want | Order::Wake)) => {
-                        woken = true;
-                        waited_for |= matches!(order, Order::Want);
-                    }
+                    Some(Order::Want) => wanted = Some(Wanted::Request),
+                    Some(Order::Wake) => wanted = wanted.or(Some(Wanted::List)),
                     // Nobody starts a server for that; who waits hears that it is dropped.
                     Some(Order::Relist { .. } | Order::Leave) => {}
                     None => std::future::pending().await,
@@ -43,6 +53,24 @@ impl Keeper {
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 // The sender lives as long as the budget, which is held here.
                 _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Why it is started, in words.
+    pub(super) fn why(&self, wanted: Wanted) -> String {
+        let wanted = match wanted {
+            Wanted::Request => "for a request",
+            Wanted::List if self.server.warm => "to be warm",
+            Wanted::List => "for its lists",
+            Wanted::Subscribed => "for a subscription",
+        };
+        match &self.status.borrow().state {
+            LinkState::Resting { because, .. } | LinkState::Parked { because, .. } => {
+                format!("started again {wanted}, after it {because}")
+            }
+            LinkState::Stopped | LinkState::Starting | LinkState::Ready(_) => {
+                format!("started {wanted}")
             }
         }
     }
@@ -56,16 +84,20 @@ impl Keeper {
         match standing.breaker {
             Breaker::Open if parked_until != Some(standing.until) => {
                 let because = standing.last.clone().unwrap_or_else(|| Arc::new(Ending::unknown()));
-                self.change(LinkState::Parked { until: standing.until, because }, None, |_| {});
+                let why = format!("another connection to it failed: it {because}");
+                self.change(LinkState::Parked { until: standing.until, because }, None, why, |_| {});
             }
-            Breaker::Closed if parked_until.is_some() => self.change(LinkState::Stopped, None, |_| {}),
+            Breaker::Closed if parked_until.is_some() => {
+                let why = "it may be started again, and nobody has needed it since";
+                self.change(LinkState::Stopped, None, why, |_| {});
+            }
             _ => {}
         }
     }
 
     /// Waits for the turn to start: only so many do at once.
-    pub(super) async fn turn(&mut self, waited_for: bool) -> Pass {
-        let mut turn = self.around.gate.queue(waited_for);
+    pub(super) async fn turn(&mut self, wanted: Wanted) -> Pass {
+        let mut turn = self.around.gate.queue(wanted == Wanted::Request);
         loop {
             tokio::select! {
                 pass = turn.pass() => return pass,

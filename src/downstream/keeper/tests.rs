@@ -1,4 +1,4 @@
-//! Keepers of one server share its budget.
+//! Keepers of one server: they share its budget, and end what nobody uses.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,7 +61,16 @@ impl Watcher for Nobody {
     fn listed(&self, _: &ServerName, _: Listing) {}
 }
 
-/// Some connections to a server that ends with code 3 as soon as it is started.
+/// So long without a call, and a server is stopped.
+const IDLE: Duration = Duration::from_millis(60);
+
+/// Ends as soon as it is started.
+const FALLS: &str = "exit 3";
+
+/// Shakes hands, offers nothing, and stays.
+const STAYS: &str = r#"read l; echo '{"id":1099511627776,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}'; read l; cat"#;
+
+/// Some connections to one server.
 struct Pool {
     links: Vec<Link>,
     budget: Arc<Budget>,
@@ -71,11 +80,11 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(size: usize, recovery_timeout: Duration) -> Self {
+    fn new(script: &str, size: usize, recovery_timeout: Duration) -> Self {
         let server = Server {
             name: ServerName::parse("s").unwrap(),
             command: "sh".to_owned(),
-            args: ["-c", "exit 3"].map(|arg| Template::parse(arg).unwrap()).into(),
+            args: ["-c", script].map(|arg| Template::parse(arg).unwrap()).into(),
             env: Vec::new(),
             cwd: None,
             enabled: true,
@@ -88,7 +97,8 @@ impl Pool {
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
         let (seen, gate) = (Arc::new(Nobody::default()), Gate::new(size));
         let ((stop, stopped), (face, shown)) = (watch::channel(None), watch::channel(Face::default()));
-        let tuning = Tuning { log_bytes_max: 1000, line_bytes_max: 1000, hang_after: 3, idle_stop: None };
+        let tuning =
+            Tuning { log_bytes_max: 1000, line_bytes_max: 1000, hang_after: 3, idle_stop: Some(IDLE) };
         let keep = |_| {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
@@ -115,6 +125,11 @@ impl Pool {
         self.links[number].ready().await.unwrap_err()
     }
 
+    async fn becomes(&self, number: usize, state: &str) -> Status {
+        let mut status = self.links[number].status.clone();
+        status.wait_for(|status| status.state.word() == state).await.unwrap().clone()
+    }
+
     fn starts(&self) -> usize {
         self.seen.starts.load(Ordering::Relaxed)
     }
@@ -122,15 +137,14 @@ impl Pool {
 
 #[tokio::test]
 async fn a_connection_that_never_failed_is_refused_with_what_another_knows() {
-    let pool = Pool::new(2, Duration::from_secs(60));
+    let pool = Pool::new(FALLS, 2, Duration::from_secs(60));
     pool.refused(0).await;
     let refused = pool.refused(1).await;
     assert_eq!((refused.ending.exit_code, pool.starts()), (Some(3), 1));
     assert!(refused.retry_after.unwrap() > Duration::from_secs(50));
     assert_eq!(pool.links[1].status().state.word(), "parked");
     pool.budget.reset();
-    let mut status = pool.links[1].status.clone();
-    status.wait_for(|status| status.state.word() == "stopped").await.unwrap();
+    pool.becomes(1, "stopped").await;
     pool.refused(1).await;
     assert_eq!(pool.starts(), 2, "a person lets it start at once");
 }
@@ -138,7 +152,7 @@ async fn a_connection_that_never_failed_is_refused_with_what_another_knows() {
 #[tokio::test]
 async fn after_a_parking_one_connection_tries_and_all_hear_how_that_went() {
     const PARKED: Duration = Duration::from_millis(300);
-    let pool = Pool::new(8, PARKED);
+    let pool = Pool::new(FALLS, 8, PARKED);
     pool.refused(0).await;
     let mut changes = pool.budget.changes();
     while pool.budget.standing().breaker == Breaker::Open {
@@ -150,5 +164,15 @@ async fn after_a_parking_one_connection_tries_and_all_hear_how_that_went() {
     for refused in refused {
         assert_eq!(refused.ending.exit_code, Some(3));
         assert!(refused.retry_after.is_some_and(|after| after <= PARKED * 2), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_uses_is_stopped_and_started_again_when_somebody_does() {
+    let pool = Pool::new(STAYS, 1, Duration::from_secs(60));
+    for life in 1..=2 {
+        pool.links[0].ready().await.unwrap();
+        let status = pool.becomes(0, "stopped").await;
+        assert_eq!((&*status.because, pool.starts()), ("nobody used it for 0 min", life));
     }
 }
