@@ -50,13 +50,15 @@ pub struct Ending {
     pub signal: Option<i32>,
     /// The last lines of its stderr, cleaned.
     pub stderr: Vec<String>,
+    /// It is not started again before this.
+    pub again: Option<Instant>,
 }
 
 impl Ending {
     /// An ending of which only the reason is known.
     #[must_use]
     pub fn of(cause: Cause, what: impl Into<String>) -> Self {
-        Self { cause, what: what.into(), exit_code: None, signal: None, stderr: Vec::new() }
+        Self { cause, what: what.into(), exit_code: None, signal: None, stderr: Vec::new(), again: None }
     }
 
     /// An ending of which nothing is known.
@@ -65,11 +67,28 @@ impl Ending {
         Self::of(Cause::Crashed, "ended without a trace")
     }
 
+    /// When it is worth trying again, from now on.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.again.map(|again| again.saturating_duration_since(Instant::now()))
+    }
+
     /// Adds what the server wrote to its stderr last.
     #[must_use]
     pub fn with_stderr(mut self, lines: Vec<String>) -> Self {
         let skip = lines.len().saturating_sub(STDERR_LINES_QUOTED);
         self.stderr = lines.into_iter().skip(skip).collect();
+        self
+    }
+
+    /// Of a server that says other things than messages, the first of them says most: it stays in.
+    #[must_use]
+    pub fn with_garbage(mut self, first: Option<String>) -> Self {
+        if let (Cause::ProtocolGarbage, Some(first)) = (self.cause, first)
+            && !self.stderr.contains(&first)
+        {
+            self.stderr.splice(..self.stderr.len().min(1), [first]);
+        }
         self
     }
 }
@@ -258,6 +277,21 @@ pub struct NotReady {
     pub retry_after: Option<Duration>,
 }
 
+impl NotReady {
+    /// A server that ended like this.
+    #[must_use]
+    pub fn of(ending: Arc<Ending>) -> Self {
+        let retry_after = ending.retry_after();
+        Self { ending, retry_after }
+    }
+
+    /// A server that ended like this, and is not started again before a time.
+    fn until(until: Instant, because: &Arc<Ending>) -> Self {
+        let retry_after = Some(until.saturating_duration_since(Instant::now()));
+        Self { ending: Arc::clone(because), retry_after }
+    }
+}
+
 /// A cheap handle to one server.
 #[derive(Debug, Clone)]
 pub struct Link {
@@ -349,16 +383,10 @@ impl Link {
             match &now.state {
                 LinkState::Ready(connection) if !connection.has_ended() => return Ok(Arc::clone(connection)),
                 LinkState::Parked { until, because } if *until > Instant::now() => {
-                    return Err(NotReady {
-                        ending: Arc::clone(because),
-                        retry_after: Some(until.saturating_duration_since(Instant::now())),
-                    });
+                    return Err(NotReady::until(*until, because));
                 }
                 LinkState::Resting { until, because } if now.failed_starts > failed_before => {
-                    return Err(NotReady {
-                        ending: Arc::clone(because),
-                        retry_after: Some(until.saturating_duration_since(Instant::now())),
-                    });
+                    return Err(NotReady::until(*until, because));
                 }
                 _ => {}
             }

@@ -309,7 +309,7 @@ impl Router {
         };
         let asked = connection.ask(outgoing).map(|in_flight| in_flight.with(lease.hold(slot)));
         asked.map_err(|lost| match lost {
-            Lost::Ended { ending, .. } => Fault::NotReady(NotReady { ending, retry_after: None }),
+            Lost::Ended { ending, .. } => Fault::NotReady(NotReady::of(ending)),
             Lost::TooLarge { bytes } => Fault::TooLarge { bytes },
         })
     }

@@ -123,14 +123,19 @@ impl Permit {
         self.budget.change(|held, _| held.policy.ready(self.start));
     }
 
-    /// The start failed, or the ready server ended on its own.
+    /// The start failed, or the ready server ended on its own. What follows stands in the ending too.
     #[must_use]
-    pub fn failed(mut self, ending: &Arc<Ending>) -> Verdict {
+    pub fn failed(mut self, ending: Ending) -> (Verdict, Arc<Ending>) {
         self.open = false;
         let ready_for = self.ready_for();
+        let born = self.budget.born;
         self.budget.change(|held, now| {
-            held.last = Some(Arc::clone(ending));
-            held.policy.failed(self.start, now, nature(ending), ready_for, fastrand::f64())
+            let jitter = fastrand::f64();
+            let verdict = held.policy.failed(self.start, now, nature(&ending), ready_for, jitter);
+            let again = Some((born + held.policy.until()).into_std());
+            let ending = Arc::new(Ending { again, ..ending });
+            held.last = Some(Arc::clone(&ending));
+            (verdict, ending)
         })
     }
 
@@ -173,15 +178,15 @@ mod tests {
         }
     }
 
-    fn ending() -> Arc<Ending> {
-        Arc::new(Ending::of(Cause::Crashed, "fell"))
+    fn fail(permit: Permit) -> Verdict {
+        permit.failed(Ending::of(Cause::Crashed, "fell")).0
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_failure_of_one_is_known_to_all_and_one_start_decides() {
         let budget = Budget::new(limits());
         let mut changes = budget.changes();
-        assert_eq!(permit(&budget).failed(&ending()), Verdict::Park { for_: Duration::from_secs(60) });
+        assert_eq!(fail(permit(&budget)), Verdict::Park { for_: Duration::from_secs(60) });
         assert!(changes.has_changed().unwrap());
         let standing = budget.standing();
         assert_eq!((standing.breaker, standing.last.unwrap().what.as_str()), (Breaker::Open, "fell"));
@@ -199,7 +204,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_start_that_is_given_up_lets_the_next_one_decide() {
         let budget = Budget::new(limits());
-        let _ = permit(&budget).failed(&ending());
+        let _ = fail(permit(&budget));
         tokio::time::sleep(Duration::from_secs(60)).await;
         let probe = permit(&budget);
         let mut changes = budget.changes();
@@ -215,15 +220,15 @@ mod tests {
         let mut lasting = permit(&budget);
         lasting.ready();
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let _ = permit(&budget).failed(&ending());
-        let Verdict::Rest { for_ } = lasting.failed(&ending()) else { panic!("it rests") };
+        let _ = fail(permit(&budget));
+        let Verdict::Rest { for_ } = fail(lasting) else { panic!("it rests") };
         assert!(for_ <= Duration::from_millis(300), "{for_:?}: the first failure again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_person_lets_it_start_again_at_once() {
         let budget = Budget::new(limits());
-        let _ = permit(&budget).failed(&ending());
+        let _ = fail(permit(&budget));
         budget.reset();
         assert!(budget.standing().last.is_none());
         drop(permit(&budget));

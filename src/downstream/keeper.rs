@@ -273,8 +273,11 @@ impl Keeper {
                 () = &mut wishing => {}
                 () = &mut idle => return Left::Released(Farewell::Unused),
                 () = &mut hung => {
-                    let what = format!("missed {} deadlines in a row", tuning.hang_after);
-                    return Left::Ended(Cause::Hung, what, None);
+                    let missed = match tuning.hang_after {
+                        1 => "a deadline".to_owned(),
+                        many => format!("{many} deadlines in a row"),
+                    };
+                    return Left::Ended(Cause::Hung, format!("missed {missed} and was replaced"), None);
                 }
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready.

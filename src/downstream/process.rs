@@ -244,6 +244,22 @@ pub fn signal_of(status: ExitStatus) -> Option<i32> {
     return None;
 }
 
+/// A signal's name: `SIGKILL`.
+#[must_use]
+pub fn signal_name(signal: i32) -> Option<&'static str> {
+    #[cfg(unix)]
+    return signal_hook::low_level::signal_name(signal);
+    #[cfg(not(unix))]
+    return None;
+}
+
+/// Whether a process ended as one does that is told to end: well, or by the signals that tell it so.
+#[must_use]
+pub fn is_obedient(status: ExitStatus) -> bool {
+    let told = |signal| matches!(signal_name(signal), Some("SIGTERM" | "SIGKILL"));
+    status.success() || signal_of(status).is_some_and(told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

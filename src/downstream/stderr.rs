@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What a line begins with that stood on stdout.
+const GARBAGE: &[u8] = b"[stdout] ";
 
 /// Lines that are kept (faults.md, "Child").
 const LINES_MAX: usize = 200;
@@ -20,29 +23,66 @@ const LINE_BYTES_MAX: usize = LINE_CHARS_MAX * 4;
 /// The last lines of a server's stderr. They are kept as they came and cleaned when somebody reads
 /// them: a flood is a matter of copying.
 #[derive(Debug, Clone, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<Vec<u8>>>>);
+pub struct Tail(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Vec<u8>>,
+    /// The first line on its stdout that was no message, as it stands among the others.
+    first_garbage: Option<Vec<u8>>,
+}
 
 impl Tail {
     /// Keeps the head of one line.
     pub fn push(&self, line: &[u8]) {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return;
+        if !line.is_empty() {
+            self.lock().push(line);
         }
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES_MAX {
-            lines.pop_front();
-        }
-        lines.push_back(line.get(..LINE_BYTES_MAX).unwrap_or(line).to_vec());
+    }
+
+    /// The same with a line on its stdout that was no message.
+    pub fn push_garbage(&self, line: &[u8]) {
+        let line = [GARBAGE, line].concat();
+        let line = line.trim_ascii();
+        let mut kept = self.lock();
+        kept.push(line);
+        kept.first_garbage.get_or_insert_with(|| head(line).to_vec());
     }
 
     /// The kept lines, oldest first, shortened and without control characters.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = lines.iter().map(|line| clean(&String::from_utf8_lossy(line)));
-        lines.filter(|line| !line.is_empty()).collect()
+        let kept = self.lock();
+        kept.lines.iter().map(|line| shown(line)).filter(|line| !line.is_empty()).collect()
     }
+
+    /// The first line on its stdout that was no message, as [`Tail::lines`] has it.
+    #[must_use]
+    pub fn first_garbage(&self) -> Option<String> {
+        self.lock().first_garbage.as_deref().map(shown)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn push(&mut self, line: &[u8]) {
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(head(line).to_vec());
+    }
+}
+
+fn head(line: &[u8]) -> &[u8] {
+    line.get(..LINE_BYTES_MAX).unwrap_or(line)
+}
+
+fn shown(line: &[u8]) -> String {
+    clean(&String::from_utf8_lossy(line))
 }
 
 /// Reads to the end, whatever happens to the log file: a server must never wait for its stderr.

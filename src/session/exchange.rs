@@ -196,7 +196,7 @@ impl Exchange {
                 self.sent_again = true;
                 None
             }
-            Retry::NotSent => Some(Fault::NotReady(NotReady { ending, retry_after: None })),
+            Retry::NotSent => Some(Fault::NotReady(NotReady::of(ending))),
             Retry::Unknown => Some(Fault::Ended(ending)),
         }
     }

@@ -4,12 +4,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::downstream::budget;
 use crate::downstream::connection::{Answer, Connection, Verdict};
 use crate::downstream::pool::key::Tenant;
 use crate::era::Era;
 use crate::guard::{CalledOff, Guarded};
 use crate::list::List;
 use crate::outcome::{Cause, Outcome};
+use crate::policy::Nature;
 use crate::router::{Fault, Routed};
 use crate::session::modern;
 use crate::session::reply::{Failure, Rpc, code};
@@ -121,28 +123,40 @@ impl Teller<'_> {
         let server = self.server();
         match fault {
             Fault::NotReady(not_ready) => {
+                let ending = &not_ready.ending;
+                let lasts = budget::nature(ending) == Nature::Lasting;
                 let again = match not_ready.retry_after {
+                    _ if lasts => {
+                        "It will not be, until its entry in the bridge's configuration is right, or \
+                                   what that names is there."
+                            .to_owned()
+                    }
                     Some(after) => format!("Try again in {} s.", after.as_secs() + 1),
                     None => "Try again later.".to_owned(),
                 };
-                let ending = &not_ready.ending;
                 let text = format!(
                     "The server {server:?} is not available: it {ending}. The call was not sent. {again}"
                 );
                 self.end_with(Failure {
-                    retryable: true,
+                    retryable: !lasts,
                     retry_after: not_ready.retry_after,
                     ending: Some(ending),
                     ..self.told(Outcome::Unavailable, Some(ending.cause), text)
                 })
             }
             Fault::Ended(ending) => {
+                let retry_after = ending.retry_after();
+                let again = match retry_after.map(|after| after.as_secs()) {
+                    Some(s) if s > 0 => format!("The server can be called again in {} s.", s + 1),
+                    _ => "The server is started again when it is called.".to_owned(),
+                };
                 let text = format!(
-                    "The server {server:?} {ending} while the call ran; whether the call took effect is not known. \
-                     The server is started again when it is called."
+                    "The server {server:?} {ending} while the call ran; whether the call took effect is not known: \
+                     look before you repeat it. {again}"
                 );
                 let outcome = Outcome::OutcomeUnknown;
                 self.end_with(Failure {
+                    retry_after,
                     ending: Some(ending),
                     ..self.told(outcome, Some(ending.cause), text)
                 })

@@ -42,6 +42,7 @@ mod accounting;
 mod comes_back;
 mod control;
 mod deadline;
+mod explains;
 mod four_lists;
 mod guarded;
 mod handoff;

@@ -47,7 +47,7 @@ fn a_call_to_a_server_that_cannot_start_says_why() {
     let exits = check(&mut bridge, "exits", "exited_before_ready", "exit code 4");
     assert_eq!((&fault(&exits)["exitCode"], &fault(&exits)["stderr"]), (&json!(4), &json!(["no licence"])));
     check(&mut bridge, "hangs", "too_slow", "after 1 s");
-    let http = check(&mut bridge, "speaks_http", "too_slow", "HTTP/1.1 400");
+    let http = check(&mut bridge, "speaks_http", "protocol_garbage", "HTTP/1.1 400");
     assert_eq!(fault(&http)["stderr"], json!(["[stdout] HTTP/1.1 400"]));
     check(&mut bridge, "refuses", "protocol_garbage", "code -32000");
     check(&mut bridge, "nonsense", "protocol_garbage", "handshake");
@@ -71,7 +71,8 @@ fn check(bridge: &mut Bridge, server: &str, cause: &str, words: &str) -> Value {
     let fault = fault(&answer);
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     assert_eq!((&fault["kind"], &fault["cause"]), (&json!("unavailable"), &json!(cause)), "{answer}");
-    assert_eq!(fault["retryable"], true, "{answer}");
+    let lasts = ["not_found", "not_executable"].contains(&cause);
+    assert_eq!(fault["retryable"], !lasts, "{answer}");
     assert!(fault["retryAfterMs"].is_u64(), "{answer}");
     let said = text(&answer);
     assert!(said.contains(words) && said.contains("The call was not sent."), "{said}");

@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::downstream::connection::Connection;
 use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::handshake::{self, NotGreeted};
 use crate::downstream::keeper::lists::Asked;
@@ -125,11 +126,26 @@ impl Keeper {
                     false => failed(Cause::ExitedBeforeReady, "closed its output before it was ready", None),
                 }
             }
-            () = tokio::time::sleep(timeout) => {
-                failed(Cause::TooSlow, &format!("was not ready after {} s", timeout.as_secs()), None)
-            }
+            () = tokio::time::sleep(timeout) => Err(too_slow(connection, timeout)),
         }
     }
+}
+
+/// What a server has not done in its time.
+fn too_slow(connection: &Connection, timeout: Duration) -> NotMade {
+    let s = timeout.as_secs();
+    let (lines, _) = connection.noise();
+    let (cause, what) = match connection.greeting() {
+        None if lines > 0 => (
+            Cause::ProtocolGarbage,
+            format!(
+                "wrote what is no message of the protocol to its stdout, and did not answer the handshake in {s} s"
+            ),
+        ),
+        None => (Cause::TooSlow, format!("was not ready after {s} s: it did not answer the handshake")),
+        Some(_) => (Cause::TooSlow, format!("was not ready after {s} s: it did not list its tools")),
+    };
+    NotMade::Failed(cause, what, None)
 }
 
 #[cfg(test)]

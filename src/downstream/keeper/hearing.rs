@@ -35,9 +35,7 @@ pub(super) async fn read_in(
 
 /// A line that is no message is kept beside the stderr, where an error quotes it; the log counts.
 fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
-    let mut kept = b"[stdout] ".to_vec();
-    kept.extend_from_slice(line);
-    tail.push(&kept);
+    tail.push_garbage(line);
     let (count, _) = connection.noise();
     // A server that prints its log to stdout prints much of it.
     if count.is_power_of_two() {

@@ -43,9 +43,11 @@ impl Keeper {
         match left {
             Left::Released(farewell) => self.stopped(pid, farewell, started.elapsed()),
             Left::Ended(cause, what, status) => {
-                let ending = ending(cause, &what, status.or(last)).with_stderr(tail.lines());
-                connection.end(Arc::new(ending.clone()));
-                self.failed(ending, Some(pid), started, permit);
+                let ending = ending(cause, &what, status.or(last.filter(by_itself)));
+                let ending = ending.with_stderr(tail.lines()).with_garbage(tail.first_garbage());
+                let ending = self.failed(ending, Some(pid), started, permit);
+                // Whoever hears of it finds a server that rests, and a time to come back.
+                connection.end(ending);
             }
         }
     }
@@ -62,18 +64,17 @@ impl Keeper {
 
     /// There is no process.
     pub(super) fn not_started(&mut self, error: &NotStarted, permit: Permit, started: Instant) {
-        self.failed(Ending::of(error.cause, error.to_string()), None, started, permit);
+        let _told = self.failed(Ending::of(error.cause, error.to_string()), None, started, permit);
     }
 
     /// A start failed or a ready server ended: says so, and decides when it may be started again.
-    fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant, permit: Permit) {
-        let ending = Arc::new(ending);
+    fn failed(&mut self, ending: Ending, pid: Option<u32>, started: Instant, permit: Permit) -> Arc<Ending> {
         let was_ready = matches!(self.status.borrow().state, LinkState::Ready(_));
-        self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
         // Those who asked for this start are about to hear of its end; who still wants the server asks again.
         while self.orders.try_recv().is_ok() {}
-        let verdict = permit.failed(&ending);
-        let until = self.around.budget.standing().until;
+        let (verdict, ending) = permit.failed(ending);
+        self.tell(Happened::Ended { pid, ending: Arc::clone(&ending), after: started.elapsed() });
+        let until = ending.again.unwrap_or(started);
         let because = Arc::clone(&ending);
         let (state, why) = match verdict {
             Verdict::Rest { for_: pause } => {
@@ -94,8 +95,9 @@ impl Keeper {
         };
         self.change(state, None, why, |status| {
             status.failed_starts += u64::from(!was_ready);
-            status.last_ending = Some(ending);
+            status.last_ending = Some(Arc::clone(&ending));
         });
+        ending
     }
 }
 
@@ -109,13 +111,21 @@ pub(super) async fn discard(running: Running) {
     let _ = tokio::time::timeout(LAST_WORDS, drain).await;
 }
 
+/// Whether a process that was told to end did so for a reason of its own.
+fn by_itself(status: &ExitStatus) -> bool {
+    !process::is_obedient(*status)
+}
+
 /// How a server ended, in words.
 fn ending(cause: Cause, what: &str, status: Option<ExitStatus>) -> Ending {
     let exit_code = status.and_then(|status| status.code());
     let signal = status.and_then(process::signal_of);
     let how = match (exit_code, signal) {
         (Some(code), _) => Some(format!("exit code {code}")),
-        (_, Some(signal)) => Some(format!("signal {signal}")),
+        (_, Some(signal)) => Some(match process::signal_name(signal) {
+            Some(name) => format!("signal {signal} ({name})"),
+            None => format!("signal {signal}"),
+        }),
         _ => None,
     };
     let what = match (what, how) {
