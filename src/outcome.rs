@@ -106,7 +106,7 @@ pub enum Cause {
     BadParams,
     /// The server asks what the client cannot answer.
     MissingCapability,
-    /// The client came back to a question that is not open any more.
+    /// The client came back to a question that is not open any more, or for a result that is not kept.
     Expired,
     /// The bridge itself was stopped while the call ran.
     BridgeStopped,

@@ -224,3 +224,20 @@ fn nobody_hears_of_a_call_that_runs_on_before_it_is_in_the_record() {
     let open = format!("SELECT tool, outcome FROM tool_calls WHERE id = {call}");
     assert_eq!(json!(bridge.rows(&open)), json!([["hang", null]]));
 }
+
+#[test]
+fn a_call_for_which_there_is_no_room_gets_the_real_answer() {
+    let room = hurried().server("s", &[r#"on tools/call slow: sleep 5000; reply {"content":[],"real":1}"#]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    // What runs on may have 64 MiB together.
+    let large = "x".repeat(13 << 20);
+    let calls: Vec<u64> = (0..5).map(|_| bridge.begin_call("s__slow", json!({ "large": &large }))).collect();
+    let answers: Vec<Value> = calls.into_iter().map(|id| bridge.answer_to(id)).collect();
+    let (last, others) = answers.split_last().unwrap();
+    assert_eq!(last["result"]["real"], 1, "{last}");
+    for answer in others {
+        assert_eq!(result(&mut bridge, &number(answer))["result"]["real"], 1);
+    }
+    bridge.wait_for_log("too many calls run on already");
+}
