@@ -80,8 +80,9 @@ pub fn rejected(client: &Client, rules: Rules, request_id: &str, bytes: usize, a
     Settled { row, frame: Some(answer), permit: None }
 }
 
-/// What the record keeps of a client's own words.
-fn kept(words: &str) -> &str {
+/// What is kept of a client's own words.
+#[must_use]
+pub fn kept(words: &str) -> &str {
     let end = words.char_indices().nth(KEPT_CHARS_MAX).map(|(end, _)| end);
     end.and_then(|end| words.get(..end)).unwrap_or(words)
 }

@@ -155,6 +155,8 @@ fn a_call_that_is_not_kept_is_said_to_be_none() {
     for arguments in [json!({}), json!([]), json!({ "call": {} }), json!(null)] {
         check_unknown(&bridge.call("bridge_result", arguments));
     }
+    let long = result(&mut bridge, &"x".repeat(1 << 20));
+    assert!(text(&long).len() < 1000, "what a client wrote is not given back at length");
     let rows = "SELECT DISTINCT outcome, error_kind FROM tool_calls WHERE tool = 'bridge_result'";
     assert_eq!(bridge.rows(rows), [["rejected", "expired"]]);
 }

@@ -16,7 +16,7 @@ use crate::session::handoff::{About, CANCELLED, Kept, Waits};
 use crate::session::pending::Asking;
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
-use crate::session::row::Row;
+use crate::session::row::{Row, kept};
 use crate::session::teller::{End, Teller};
 use crate::session::{Client, Rules};
 use crate::store::ids::CallId;
@@ -26,7 +26,7 @@ use crate::wire::object;
 struct Wish {
     call: Option<CallId>,
     cancels: bool,
-    /// The call as it was written, for words about it.
+    /// The call as it was written, or its beginning, for words about it.
     written: String,
 }
 
@@ -51,7 +51,8 @@ impl Wish {
             arguments.map(|arguments| (arguments.call, arguments.cancel)).unwrap_or_default();
         // Models write a number without its quotes, too.
         let written = call.as_str().map_or_else(|| call.to_string(), str::to_owned);
-        Self { call: CallId::parse(&written), cancels: cancel == Value::Bool(true), written }
+        let call = CallId::parse(&written);
+        Self { call, cancels: cancel == Value::Bool(true), written: kept(&written).to_owned() }
     }
 }
 
