@@ -203,5 +203,6 @@ fn read(line: &[u8]) -> Result<Request, String> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -39,8 +39,8 @@ fn run(room: &Room, args: &[&str]) -> (Option<i32>, String, String) {
 #[track_caller]
 fn server(bridge: &mut Bridge, name: &str) -> Value {
     let status = bridge.status();
-    let servers = status["servers"].as_array().unwrap().iter();
-    servers.cloned().find(|server| server["name"] == name).unwrap()
+    let mut servers = status["servers"].as_array().unwrap().iter();
+    servers.find(|server| server["name"] == name).unwrap().clone()
 }
 
 #[track_caller]

@@ -44,8 +44,8 @@ fn tools(bridge: &mut Bridge) -> Vec<String> {
 #[track_caller]
 fn server(bridge: &mut Bridge, name: &str) -> Value {
     let status = bridge.status();
-    let servers = status["servers"].as_array().unwrap().iter();
-    servers.cloned().find(|server| server["name"] == name).unwrap_or(Value::Null)
+    let mut servers = status["servers"].as_array().unwrap().iter();
+    servers.find(|server| server["name"] == name).cloned().unwrap_or(Value::Null)
 }
 
 #[track_caller]
