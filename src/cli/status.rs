@@ -14,6 +14,9 @@ use crate::store::stamp;
 /// A bridge that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// So many users and threads are named.
+const NAMED_MAX: usize = 5;
+
 /// Show the bridges that run now, and what each of their servers does
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
@@ -88,7 +91,15 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
         text.push_str("\n\n");
         text.push_str(&words::table(&header, &[2, 3, 4, 5], rows, columns));
     }
-    let mut remarks: Vec<String> = servers.iter().filter_map(why).collect();
+    let pools: Vec<&Value> = servers.iter().filter(|server| is_used(&server["connections"])).collect();
+    if !pools.is_empty() {
+        let rows = pools.iter().map(|server| pool(server)).collect();
+        let header = ["CONNECTIONS", "SCOPE", "TOTAL", "ACTIVE", "IDLE", "WAITING", "REUSED"];
+        text.push_str("\n\n");
+        text.push_str(&words::table(&header, &[2, 3, 4, 5, 6], rows, columns));
+    }
+    let mut remarks: Vec<String> = pools.iter().filter_map(|server| whose(server)).collect();
+    remarks.extend(servers.iter().filter_map(why));
     remarks.extend(list(&status["config"]["mistakes"]).iter().map(|it| format!("mistake: {}", words_of(it))));
     if let Some(error) = status["record"]["lastError"].as_str() {
         remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));
@@ -114,8 +125,43 @@ fn row(server: &Value, now_ms: i64) -> Vec<String> {
         server["pid"].as_u64().map_or_else(|| "-".into(), |pid| pid.to_string()),
         number(&server["tools"]),
         words::count(server["starts"].as_u64().unwrap_or_default().saturating_sub(1)),
-        server["breaker"].as_str().unwrap_or("-").into(),
+        server["breaker"].as_str().unwrap_or("-").replace('_', "-"),
     ]
+}
+
+/// Whether there is a connection, or somebody waits for one.
+fn is_used(connections: &Value) -> bool {
+    ["total", "waiting"].into_iter().any(|key| connections[key].as_u64().is_some_and(|count| count > 0))
+}
+
+/// How the connections of one server are used.
+fn pool(server: &Value) -> Vec<String> {
+    let connections = &server["connections"];
+    let number = |key: &str| words::count(connections[key].as_u64().unwrap_or_default());
+    let rate = connections["reuseRate"].as_f64();
+    vec![
+        words_of(&server["name"]).into(),
+        words_of(&server["scope"]).into(),
+        number("total"),
+        number("active"),
+        number("idle"),
+        number("waiting"),
+        rate.map_or_else(|| "-".into(), |rate| format!("{:.0}%", rate * 100.0)),
+    ]
+}
+
+/// Who has how many of a server's connections, as far as they are named.
+fn whose(server: &Value) -> Option<String> {
+    let named = |key: &str, what: &str| {
+        let all = server["connections"][key].as_object().filter(|all| !all.is_empty())?;
+        let shown = all.iter().take(NAMED_MAX).map(|(name, count)| format!("{name} {count}"));
+        let more = all.len().saturating_sub(NAMED_MAX);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        Some(format!("{what} {}", shown.chain(more).collect::<Vec<_>>().join(", ")))
+    };
+    let parts = [named("byUser", "by user"), named("byThread", "by thread")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("connections of {}: {}", words_of(&server["name"]), parts.join("; ")))
 }
 
 /// Why a server is in its state, and when it may leave it.
@@ -169,10 +215,16 @@ mod tests {
                 "config": { "file": "/home/x/.config/bridge/config.toml", "mistakes": ["config.toml:3:1: no"] },
                 "tools": 1_234,
                 "servers": [
-                    server("time", "ready", &json!({ "pid": 4711, "starts": 2 })),
+                    server("time", "ready", &json!({
+                        "pid": 4711, "starts": 2, "scope": "thread",
+                        "connections": {
+                            "total": 3, "active": 1, "idle": 2, "waiting": 4, "reuseRate": 0.974,
+                            "byUser": { "ann": 2 }, "byThread": (1..8).map(|n| (format!("t{n}"), json!(1))).collect::<Value>(),
+                        },
+                    })),
                     server("a-server-with-a-long-name", "stopped", &json!({ "tools": null, "since": time(7_400) })),
                     server("github", "parked", &json!({
-                        "breaker": "open", "starts": 6, "because": "ended with exit code 3",
+                        "breaker": "half_open", "starts": 6, "because": "ended with exit code 3",
                         "retryAfterSeconds": 59,
                     })),
                 ],
@@ -195,8 +247,12 @@ mod tests {
         SERVER                     STATE     SINCE   PID  TOOLS  RESTARTS  BREAKER
         time                       ready    1m ago  4711      3         1  closed
         a-server-with-a-long-name  stopped  2h ago     -      -         0  closed
-        github                     parked   1m ago     -      3         5  open
+        github                     parked   1m ago     -      3         5  half-open
 
+        CONNECTIONS  SCOPE   TOTAL  ACTIVE  IDLE  WAITING  REUSED
+        time         thread      3       1     2        4     97%
+
+        connections of time: by user ann 2; by thread t1 1, t2 1, t3 1, t4 1, t5 1, and 2 more
         github: ended with exit code 3; again in 59s
         mistake: config.toml:3:1: no
         the record has a gap of 2 rows: disk full

@@ -66,6 +66,8 @@ fn every_bridge_tells_its_client_and_the_very_data_of_bridge_status() {
     assert!(screen.contains(&format!("bridge {}  it 1, attached ", one.pid())), "{screen}");
     let row = screen.lines().find(|line| line.starts_with("s ") && line.contains("ready"));
     assert!(row.is_some(), "{screen}");
+    let connections = screen.lines().skip_while(|line| !line.starts_with("CONNECTIONS")).nth(1).unwrap();
+    assert!(connections.starts_with("s ") && connections.contains("shared"), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 80 || line.contains('/')), "{screen}");
 }
 
