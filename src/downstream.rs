@@ -17,6 +17,7 @@ pub mod question;
 pub mod relay;
 pub mod stderr;
 pub mod tuning;
+pub mod wake;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -362,6 +363,13 @@ impl Link {
         }
     }
 
+    /// The same for a call: after a sleep of the machine, an idle server is looked at before, by
+    /// [`Link::ready`].
+    #[must_use]
+    pub fn awake(&self) -> Option<Arc<Connection>> {
+        self.at_once().filter(|connection| !connection.is_stale())
+    }
+
     /// Waits for the server, starting it when it is not there. It is given one start: when that fails,
     /// so does this.
     ///
@@ -381,7 +389,9 @@ impl Link {
         loop {
             let now = status.borrow_and_update().clone();
             match &now.state {
-                LinkState::Ready(connection) if !connection.has_ended() => return Ok(Arc::clone(connection)),
+                LinkState::Ready(connection) if !connection.has_ended() && !connection.is_stale() => {
+                    return Ok(Arc::clone(connection));
+                }
                 LinkState::Parked { until, because } if *until > Instant::now() => {
                     return Err(NotReady::until(*until, because));
                 }

@@ -24,6 +24,7 @@ use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears, Relay};
+use crate::downstream::wake::Wake;
 use crate::era::Era;
 use crate::queue::{ByteQueue, Weighs};
 use crate::wire::{Cut, Envelope, Frame, Span, object, splice};
@@ -175,6 +176,9 @@ pub struct Connection {
     /// When a client used it last, in milliseconds since `born`.
     used_ms: AtomicU64,
     born: Instant,
+    wake: Option<Arc<Wake>>,
+    /// The jump of the clocks after which the server was looked at last.
+    looked_at: AtomicU64,
     /// Lines on the server's output that were no messages.
     garbage: AtomicU64,
     /// Answers that came after their request had ended.
@@ -188,9 +192,9 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// A connection on which nothing was sent yet.
+    /// A connection on which nothing was sent yet; `wake` for a server that a sleep of the machine can harm.
     #[must_use]
-    pub fn new(server: Arc<str>, relay: Arc<dyn Relay>) -> Arc<Self> {
+    pub fn new(server: Arc<str>, relay: Arc<dyn Relay>, wake: Option<Arc<Wake>>) -> Arc<Self> {
         Arc::new(Self {
             server,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
@@ -206,6 +210,8 @@ impl Connection {
             hangs: Notify::new(),
             used_ms: AtomicU64::new(0),
             born: Instant::now(),
+            looked_at: AtomicU64::new(wake.as_ref().map_or(0, |wake| wake.jumps())),
+            wake,
             garbage: AtomicU64::new(0),
             late: AtomicU64::new(0),
         })

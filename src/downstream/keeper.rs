@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::server::Server;
@@ -37,6 +37,7 @@ use crate::downstream::process::Process;
 use crate::downstream::relay::Relay;
 use crate::downstream::stderr::Tail;
 use crate::downstream::tuning::Tuning;
+use crate::downstream::wake::Wake;
 use crate::downstream::{Ending, Happened, LinkState, Order, Phases, Status, Watcher};
 use crate::outcome::Cause;
 
@@ -65,6 +66,8 @@ pub struct Surroundings {
     pub budget: Arc<Budget>,
     /// The settings for its next life.
     pub tuning: watch::Receiver<Tuning>,
+    /// What tells that the machine slept.
+    pub wake: Arc<Wake>,
 }
 
 /// Waits until nobody has used a server for so long that it is stopped, and ends its connection: a call that
@@ -248,7 +251,9 @@ impl Keeper {
         let watched = Arc::clone(connection);
         let idle = unused(tuning.idle_stop, &watched, &self.interest);
         let hung = watched.hung(tuning.hang_after);
-        tokio::pin!(relisting, wishing, idle, hung);
+        let look = Notify::new();
+        let asleep = not_woken(connection, &look, &self.status);
+        tokio::pin!(relisting, wishing, idle, hung, asleep);
         loop {
             tokio::select! {
                 status = process.wait() => {
@@ -272,6 +277,7 @@ impl Keeper {
                 () = &mut relisting => {}
                 () = &mut wishing => {}
                 () = &mut idle => return Left::Released(Farewell::Unused),
+                () = &mut asleep => return Left::Asleep,
                 () = &mut hung => {
                     let missed = match tuning.hang_after {
                         1 => "a deadline".to_owned(),
@@ -280,8 +286,8 @@ impl Keeper {
                     return Left::Ended(Cause::Hung, format!("missed {missed} and was replaced"), None);
                 }
                 Some(order) = self.orders.recv() => match order {
-                    // Of a request that came in the moment before it was ready.
-                    Order::Want | Order::Wake => {}
+                    // Of a request that came in the moment before it was ready, or finds it stale.
+                    Order::Want | Order::Wake => look.notify_one(),
                     Order::Leave => return Left::Released(Farewell::Disconnected),
                     Order::Relist { list, told } => relists.want(list, Some(told)),
                 }
@@ -309,6 +315,20 @@ impl Keeper {
 
     fn tell(&self, event: Happened) {
         self.around.watcher.happened(&self.server.name, &self.tenant, event);
+    }
+}
+
+/// Waits until somebody wants a server that does not answer since the machine slept.
+async fn not_woken(connection: &Arc<Connection>, look: &Notify, status: &watch::Sender<Status>) {
+    loop {
+        look.notified().await;
+        if connection.is_stale() {
+            if !connection.is_alive().await {
+                return;
+            }
+            // Whoever waits for it looks again.
+            status.send_modify(|_| {});
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::tenants::{Patience, Tenants};
+use crate::downstream::wake::Wake;
 use crate::guard;
 use crate::paths::Paths;
 use crate::recovery;
@@ -88,6 +89,7 @@ impl House {
             offers: Arc::clone(&offers),
             gate: Gate::new(settings.max_cold_starts),
             tenants: Tenants::new(Patience { thread: settings.thread_idle, user: settings.user_idle }),
+            wake: Wake::new(),
         };
         let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
         let (loaded, holds) = watch::channel(Arc::new(loaded));

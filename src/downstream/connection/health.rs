@@ -8,9 +8,13 @@ use tokio::time::Instant;
 
 use crate::downstream::Ending;
 use crate::downstream::connection::{Connection, Lost, Table};
+use crate::era::Era;
 
 /// A person who is asked something answers within this time, or not at all.
 const PERSON_MAX: Duration = Duration::from_secs(600);
+
+/// A server that is looked at after a sleep has this long to answer.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// Ends the connection: everyone who waits hears how the server ended.
@@ -96,6 +100,40 @@ impl Connection {
         }
     }
 
+    /// Whether the machine slept since the server was looked at last, and nobody is using it: one that is used
+    /// is seen by those who wait for it.
+    pub fn is_stale(&self) -> bool {
+        let jumps = self.jumps();
+        if self.looked_at.load(Ordering::Relaxed) == jumps {
+            return false;
+        }
+        let is_used = self.lock().waiting.values().any(|waiter| waiter.hears.is_some());
+        if is_used {
+            self.looked_at.store(jumps, Ordering::Relaxed);
+        }
+        !is_used
+    }
+
+    fn jumps(&self) -> u64 {
+        self.wake.as_ref().map_or(0, |wake| wake.jumps())
+    }
+
+    /// Looks at a server that is stale: whether it answers anything at all.
+    pub async fn is_alive(self: &Arc<Self>) -> bool {
+        let jumps = self.jumps();
+        let asked = match self.era() {
+            Era::Legacy => self.ask_own("ping", "{}"),
+            Era::Modern => self.ask_own("server/discover", &self.own_params("")),
+        };
+        let Ok(mut in_flight) = asked else { return false };
+        let answer = tokio::time::timeout(LOOK, in_flight.answer()).await;
+        let is_alive = answer.is_ok_and(|answer| answer.is_ok());
+        if is_alive {
+            self.looked_at.store(jumps, Ordering::Relaxed);
+        }
+        is_alive
+    }
+
     /// Waits until a time has passed in which the server waited for nobody: while a person is asked
     /// something, it stands still, as long as people take.
     pub async fn waited_for_nobody(&self, time: Duration) {
@@ -169,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_unused_when_no_client_has_used_it_for_the_whole_time() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
         let start = Instant::now();
         let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
         tokio::time::sleep(HOUR / 2).await;
@@ -195,7 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_stands_still_while_somebody_is_asked() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
         let start = Instant::now();
         let asker = Arc::clone(&connection);
         tokio::spawn(async move {
@@ -213,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_hangs_when_it_misses_deadlines_in_a_row() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
         connection.missed_deadline();
         connection.answered();
         connection.missed_deadline();
@@ -224,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_counts_as_written_once_it_was_taken_out_to_its_server() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody));
+        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
         assert!(connection.has_written_all());
         let _asked = connection.ask_own("server/discover", "{}").unwrap();
         assert!(!connection.has_written_all(), "a server that ended by now was asked nothing");

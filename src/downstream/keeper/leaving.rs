@@ -22,6 +22,8 @@ pub(super) enum Left {
     Ended(Cause, String, Option<ExitStatus>),
     /// It could go on, and is not to.
     Released(Farewell),
+    /// It did not answer when it was looked at after the machine slept.
+    Asleep,
 }
 
 impl Keeper {
@@ -29,9 +31,14 @@ impl Keeper {
     pub(super) async fn leave(&mut self, running: Running, left: Left, permit: Permit) {
         let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
         let pid = process.pid;
-        if let Left::Released(farewell) = left {
+        let released = match left {
+            Left::Released(farewell) => Some(Ending::of(Cause::BridgeStopped, farewell.what())),
+            Left::Asleep => Some(asleep()),
+            Left::Ended(..) => None,
+        };
+        if let Some(ending) = released {
             // Nobody may start a call on it any more, and its input is closed by the writer's end.
-            connection.end(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what())));
+            connection.end(Arc::new(ending));
         } else if !reader.is_finished() {
             // A process that ended may have answered last; its output is read to the end.
             let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
@@ -42,6 +49,13 @@ impl Keeper {
         let _ = tokio::time::timeout(LAST_WORDS, drain).await;
         match left {
             Left::Released(farewell) => self.stopped(pid, farewell, started.elapsed()),
+            // What it would fail of is over: another takes its place at once.
+            Left::Asleep => {
+                let because = Arc::new(asleep());
+                let why = format!("it {because}");
+                self.tell(Happened::Stopped { pid, why: why.clone().into(), after: started.elapsed() });
+                self.change(LinkState::Resting { until: Instant::now(), because }, None, why, |_| {});
+            }
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last.filter(by_itself)));
                 let ending = ending.with_stderr(tail.lines()).with_garbage(tail.first_garbage());
@@ -114,6 +128,11 @@ pub(super) async fn discard(running: Running) {
 /// Whether a process that was told to end did so for a reason of its own.
 fn by_itself(status: &ExitStatus) -> bool {
     !process::is_obedient(*status)
+}
+
+/// How a server ended that is replaced after a sleep.
+fn asleep() -> Ending {
+    Ending::of(Cause::Hung, "did not answer any more after the machine slept or its clock was set")
 }
 
 /// How a server ended, in words.

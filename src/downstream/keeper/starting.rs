@@ -26,7 +26,8 @@ impl Keeper {
         self.phase("spawned", process.pid, spawned);
         let relists = Arc::new(Relists::default());
         let relay = for_keeper(Arc::clone(&self.around.relay), Arc::clone(&relists));
-        let connection = Owned(Connection::new(self.server.name.shared(), relay));
+        let wake = Some(Arc::clone(&self.around.wake));
+        let connection = Owned(Connection::new(self.server.name.shared(), relay, wake));
         let tail = Tail::default();
         let tuning = self.around.tuning.borrow().clone();
         let log = CappedLog::new(self.around.log_file.clone(), tuning.log_bytes_max);

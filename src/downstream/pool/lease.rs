@@ -59,7 +59,7 @@ impl Lease {
     /// When the server cannot be had, or has too many calls.
     pub async fn slot(&self, wish: &Wish<'_>) -> Result<Slot, NotReady> {
         let link = &self.member.link;
-        let mut at_once = link.at_once();
+        let mut at_once = link.awake();
         if at_once.is_some() {
             self.pool.found.fetch_add(1, Ordering::Relaxed);
         }
@@ -76,7 +76,7 @@ impl Lease {
                 return Ok(Slot { connection, place: Some(place) });
             }
             drop(place);
-            at_once = link.at_once();
+            at_once = link.awake();
         }
     }
 

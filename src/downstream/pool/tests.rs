@@ -62,7 +62,7 @@ impl Staff for Crew {
                     order = post.orders.recv() => match order {
                         Some(Order::Want | Order::Wake) if is_there(&post) => {}
                         Some(Order::Want | Order::Wake) => {
-                            let state = LinkState::Ready(Connection::new("s".into(), Arc::new(Nobody)));
+                            let state = LinkState::Ready(Connection::new("s".into(), Arc::new(Nobody), None));
                             post.status.send_modify(|status| (status.state, status.pid) = (state, Some(7)));
                             tell(format!("{name} ready"));
                         }

@@ -19,6 +19,7 @@ use crate::downstream::pool::tenants::Tenants;
 use crate::downstream::pool::{Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
 use crate::downstream::tuning::Tuning;
+use crate::downstream::wake::Wake;
 use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
@@ -53,6 +54,8 @@ pub struct Yard {
     pub gate: Arc<Gate>,
     /// Which threads and users there are.
     pub tenants: Arc<Tenants>,
+    /// What tells that the machine slept.
+    pub wake: Arc<Wake>,
 }
 
 impl Yard {
@@ -77,6 +80,7 @@ impl Yard {
             watcher: Arc::new(recorder),
             log_file: self.paths.server_log(&server.name),
             gate: Arc::clone(&self.gate),
+            wake: Arc::clone(&self.wake),
             budget,
             tuning: self.tuning.subscribe(),
         };
