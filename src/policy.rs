@@ -170,7 +170,8 @@ impl Policy {
         let is_full = self.failures.len() + self.open.len() >= self.threshold();
         match self.parked {
             true if self.probe.is_some() => return Admission::Undecided,
-            false if is_full => return Admission::Undecided,
+            // Where nothing is under way there is nothing to wait for: the limits have become stricter since.
+            false if is_full && !self.open.is_empty() => return Admission::Undecided,
             _ => {}
         }
         let start = Start(self.next);
