@@ -38,7 +38,8 @@ use crate::downstream::relay::Relay;
 use crate::downstream::stderr::Tail;
 use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
-use crate::downstream::{Ending, Happened, LinkState, Order, Phases, Status, Watcher};
+use crate::downstream::watcher::{Happened, Phases, Watcher};
+use crate::downstream::{Ending, LinkState, Order, Status};
 use crate::outcome::Cause;
 
 /// A start that takes longer holds up no other: it waits for something that more processes do not slow down.

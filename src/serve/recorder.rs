@@ -7,7 +7,7 @@ use crate::config::launch::LaunchKey;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::downstream::pool::key::Tenant;
-use crate::downstream::{Happened, Phases, Watcher};
+use crate::downstream::watcher::{Happened, Phases, Watcher};
 use crate::names::ServerName;
 use crate::router::offers::Offers;
 use crate::store::Journal;

@@ -9,7 +9,8 @@ use crate::downstream::budget::{self, Permit};
 use crate::downstream::keeper::{Keeper, Running};
 use crate::downstream::pool::key::Farewell;
 use crate::downstream::process::{self, NotStarted};
-use crate::downstream::{Ending, Happened, LinkState};
+use crate::downstream::watcher::Happened;
+use crate::downstream::{Ending, LinkState};
 use crate::outcome::Cause;
 use crate::policy::{Nature, Verdict};
 

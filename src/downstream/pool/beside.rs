@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::downstream::Link;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::downstream::pool::key::Tenant;
-use crate::downstream::{Happened, Link, Watcher};
+use crate::downstream::watcher::{Happened, Watcher};
 use crate::names::ServerName;
 
 /// Tells everything, but lists only as long as the base connection is not there to do so: what is on offer
