@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::downstream::Ending;
@@ -166,6 +166,8 @@ pub struct Connection {
     greeting: OnceLock<Greeted>,
     relay: Arc<dyn Relay>,
     ended: watch::Sender<bool>,
+    /// Places for calls, from the first one on; closed with the connection.
+    slots: OnceLock<Arc<Semaphore>>,
     /// The server's requests that have no answer yet.
     questions: watch::Sender<usize>,
     /// The bridge's own `subscriptions/listen` whose notifications count.
@@ -204,6 +206,7 @@ impl Connection {
             greeting: OnceLock::new(),
             relay,
             ended: watch::Sender::new(false),
+            slots: OnceLock::new(),
             questions: watch::Sender::new(0),
             listening: watch::Sender::default(),
             missed: AtomicU32::new(0),

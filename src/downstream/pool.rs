@@ -296,5 +296,5 @@ fn member(terms: &Terms, number: u64, whose: (Key, Tenant), base: Option<Arc<Lin
     let (stop, stopped) = watch::channel(None);
     let (tenant, interest) = (whose.1.clone(), Arc::clone(&link.interest));
     let post = Post { tenant, base, interest, status, orders, stop: stopped };
-    (Member::new(number, whose, Arc::new(link), terms.capacity.max_concurrent, stop), post)
+    (Member::new(number, whose, Arc::new(link), stop), post)
 }

@@ -88,7 +88,7 @@ impl House {
             journal: journal.clone(),
             offers: Arc::clone(&offers),
             gate: Gate::new(settings.max_cold_starts),
-            tenants: Tenants::new(Patience { thread: settings.thread_idle, user: settings.user_idle }),
+            tenants: Tenants::new(Patience::of(&settings)),
             wake: Wake::new(),
         };
         let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());

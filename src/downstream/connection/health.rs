@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::downstream::Ending;
@@ -41,6 +42,8 @@ impl Connection {
             (std::mem::take(&mut table.waiting), std::mem::take(&mut table.held))
         };
         self.out.close();
+        // Whoever waits for a place on it waits elsewhere.
+        self.slots.get().inspect(|slots| slots.close());
         drop(held);
         self.relay.ended(self);
         for waiter in waiting.into_values() {
@@ -49,6 +52,11 @@ impl Connection {
                 waiter.reply.send(Err(Lost::Ended { written: waiter.written, ending: Arc::clone(&ending) }));
         }
         true
+    }
+
+    /// The places for calls on it, so many in all; none is given any more when it has ended.
+    pub fn slots(&self, max: usize) -> &Arc<Semaphore> {
+        self.slots.get_or_init(|| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
     }
 
     /// Whether every request that is under way was written.

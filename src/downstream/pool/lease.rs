@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::pool::key::{Key, Wish};
@@ -71,21 +71,25 @@ impl Lease {
             if !wish.takes_slot {
                 return Ok(Slot { connection, place: None });
             }
-            let place = self.place().await?;
-            if !connection.has_ended() {
-                return Ok(Slot { connection, place: Some(place) });
+            let place = self.place(&connection).await?;
+            if place.is_some() && !connection.has_ended() {
+                return Ok(Slot { connection, place });
             }
-            drop(place);
             at_once = link.awake();
         }
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, NotReady> {
-        let slots = &self.member.slots;
+    /// A place on a connection; `None` when that ends first.
+    async fn place(&self, connection: &Connection) -> Result<Option<OwnedSemaphorePermit>, NotReady> {
+        let slots = connection.slots(self.pool.terms.capacity.max_concurrent);
         match Arc::clone(slots).try_acquire_owned() {
-            Ok(place) => Ok(place),
+            Ok(place) => Ok(Some(place)),
+            // One that ended before it had any places does not close them.
+            Err(_) if connection.has_ended() => Ok(None),
             // Whoever came before is served before: while somebody waits, none is free.
-            Err(_) => self.pool.wait_for(Scarce::Slot, wait(Arc::clone(slots))).await,
+            Err(_) => {
+                self.pool.wait_for(Scarce::Slot, Arc::clone(slots).acquire_owned()).await.map(Result::ok)
+            }
         }
     }
 
@@ -93,14 +97,6 @@ impl Lease {
     #[must_use]
     pub fn hold(self, slot: Slot) -> Hold {
         Hold { _place: slot.place, lease: self }
-    }
-}
-
-async fn wait(slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
-    match slots.acquire_owned().await {
-        Ok(place) => place,
-        // It is never closed.
-        Err(_) => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::downstream::Link;
@@ -19,8 +19,6 @@ pub(super) struct Member {
     pub tenant: Tenant,
     /// The handle to it.
     pub link: Arc<Link>,
-    /// So many calls may be under way on it.
-    pub slots: Arc<Semaphore>,
     /// Requests that have it in their hands, from before it is ready to their answers.
     uses: AtomicUsize,
     /// All requests so far.
@@ -38,7 +36,6 @@ impl Member {
         number: u64,
         (key, tenant): (Key, Tenant),
         link: Arc<Link>,
-        max_concurrent: usize,
         stop: watch::Sender<Option<Farewell>>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -46,7 +43,6 @@ impl Member {
             key,
             tenant,
             link,
-            slots: Arc::new(Semaphore::new(max_concurrent.min(Semaphore::MAX_PERMITS))),
             uses: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),

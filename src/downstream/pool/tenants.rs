@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::settings::Settings;
 use crate::downstream::pool::key::Tenant;
 
 /// How long threads and users may be silent.
@@ -15,6 +16,14 @@ pub struct Patience {
     pub thread: Option<Duration>,
     /// A user; `None` is for ever.
     pub user: Option<Duration>,
+}
+
+impl Patience {
+    /// As the settings say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self { thread: settings.thread_idle, user: settings.user_idle }
+    }
 }
 
 /// All threads and users that have a connection, or a call under way.
@@ -163,7 +172,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn tenants() -> Arc<Tenants> {
-        Tenants::new(Patience { thread: Some(MINUTE * 60), user: Some(MINUTE * 15) })
+        Tenants::new(Patience::of(&Settings::default()))
     }
 
     fn tenant(thread: Option<&str>, user: Option<&str>) -> Tenant {
@@ -186,6 +195,15 @@ mod tests {
         // A call of another thread of the same user.
         drop(tenants.of(&tenant(Some("other"), Some("u"))).begin());
         assert_eq!(silent(&theirs).await, 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_is_as_the_settings_say() {
+        let minutes = |minutes: u32| Some(MINUTE * minutes);
+        let settings = Settings { thread_idle: minutes(3), user_idle: minutes(9), ..Settings::default() };
+        let tenants = Tenants::new(Patience::of(&settings));
+        assert_eq!(silent(&tenants.of(&tenant(Some("t"), Some("u")))).await, 3);
+        assert_eq!(silent(&tenants.of(&tenant(None, Some("v")))).await, 9);
     }
 
     #[tokio::test(start_paused = true)]
