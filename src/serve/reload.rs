@@ -94,7 +94,10 @@ impl Reloader {
             tokio::task::block_in_place(|| self.apply(&new, &change));
         }
         match new.broken.file {
-            true => Err(new.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            true => {
+                let mistakes: Vec<String> = new.mistakes.iter().map(ToString::to_string).collect();
+                Err(format!("everything stays as it was: {}", mistakes.join(", ")))
+            }
             false => Ok(told(&new, &change)),
         }
     }

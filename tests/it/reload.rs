@@ -291,3 +291,28 @@ fn settings_hold_from_the_next_start_on_or_are_named_as_late() {
     change(&room, &bridge, &format!("[settings]\nmax_concurrent = 1\n{servers}"));
     assert_eq!(server(&mut bridge, "s")["state"], "stopped", "it is another one now");
 }
+
+#[test]
+fn a_server_that_is_replaced_again_and_again_loses_no_call() {
+    let text = |seconds: usize| entry("s", &["tool x"], &format!("start_timeout_s = {seconds}"));
+    let room = room(&text(10));
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__x", json!({}));
+    for round in 1..6 {
+        let before = reloads(&bridge);
+        fs::write(room.path(FILE), text(10 + round)).unwrap();
+        let mut calls = Vec::new();
+        wait_until("the change is heard", || {
+            calls.push(bridge.begin_call("s__x", json!({})));
+            reloads(&bridge) > before
+        });
+        calls.extend((0..20).map(|_| bridge.begin_call("s__x", json!({}))));
+        for id in calls {
+            let answer = bridge.answer_to(id);
+            assert!(answer["result"]["isError"].is_null() && answer["error"].is_null(), "{answer}");
+        }
+    }
+    let rows = bridge.rows("SELECT count(DISTINCT pid) FROM server_events WHERE event = 'ready'");
+    assert_eq!(rows[0][0], 6, "each time it was another process");
+}
