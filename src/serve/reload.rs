@@ -89,9 +89,9 @@ impl Reloader {
         let new = Arc::new(new.after(&before));
         let change = Change::between(&before.config, &new.config);
         if *new != *before {
-            say(&new, &change);
             // The stored lists of new servers are read meanwhile.
             tokio::task::block_in_place(|| self.apply(&new, &change));
+            say(&new, &change);
         }
         match new.broken.file {
             true => {
