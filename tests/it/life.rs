@@ -139,3 +139,59 @@ fn a_start_tells_how_long_its_phases_took() {
     wait_until("both are rows", || rows(&room, "second").len() == 2);
     assert!(gate("first") < gate("second") && gate("second") >= 100, "{:?}", rows(&room, "second"));
 }
+
+#[test]
+fn what_a_tool_says_and_a_client_takes_back_is_no_failure_of_the_server() {
+    let script = [
+        "count $ROOM/count",
+        "record $ROOM/record",
+        "tool echo",
+        "on tools/call iserror: iserror no",
+        "on tools/call error: error -32000 no",
+        "on tools/call slow: hang",
+    ];
+    let room = Room::new().setting("failure_threshold = 1").server("s", &script);
+    let mut bridge = room.start();
+    bridge.initialize();
+    for _ in 0..3 {
+        bridge.call("s__iserror", json!({}));
+        bridge.call("s__error", json!({}));
+        let taken_back = bridge.begin_call("s__slow", json!({}));
+        wait_until("it runs", || room.text("record").contains("\"slow\""));
+        bridge.cancel(taken_back);
+    }
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    let server = server(&mut bridge, "s");
+    assert_eq!((&server["breaker"], &server["state"]), (&json!("closed"), &json!("ready")), "{server}");
+    assert_eq!(room.pids("count").len(), 1);
+}
+
+#[test]
+fn a_rest_grows_with_each_failure() {
+    let room = Room::new().server("s", &["on start: exit 1"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    for _ in 0..3 {
+        assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
+    }
+    let rests = "SELECT elapsed_ms FROM server_events WHERE event = 'rest' ORDER BY id";
+    wait_until("three rests are rows", || bridge.rows(rests).len() == 3);
+    let rests = bridge.rows(rests).concat();
+    for (rest, bounds) in rests.iter().zip([200..=300, 320..=480, 512..=768]) {
+        assert!(bounds.contains(&rest.as_u64().unwrap()), "{rests:?}");
+    }
+}
+
+#[test]
+fn a_parking_is_not_stored() {
+    let room =
+        Room::new().setting("failure_threshold = 1").server("s", &["on start: once $ROOM/failed exit 1"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
+    assert_eq!(server(&mut bridge, "s")["state"], "parked");
+    assert!(bridge.end().success());
+    let mut next = room.start();
+    next.initialize();
+    assert_eq!(echoed(&next.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+}

@@ -80,7 +80,7 @@ fn the_next_call_after_a_death_starts_the_server_again_and_succeeds() {
 
 #[test]
 fn many_calls_into_a_server_that_is_slow_to_start_are_all_answered_right() {
-    let room = Room::new().server("s", &["count $ROOM/count", "on initialize: sleep 1000"]);
+    let room = Room::new().server("s", &["count $ROOM/count", "on initialize: sleep 3000"]);
     let mut bridge = room.start();
     bridge.initialize();
     let ids: Vec<u64> = (0..64).map(|n| bridge.begin_call("s__echo", json!({ "n": n }))).collect();
