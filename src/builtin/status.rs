@@ -188,8 +188,11 @@ fn text(report: &Value) -> String {
             None => _ = write!(text, ", tools not known yet"),
         }
         let (total, waiting) = (&server["connections"]["total"], &server["connections"]["waiting"]);
-        if total.as_u64() > Some(1) {
-            _ = write!(text, ", {total} connections, {} of them in use", server["connections"]["active"]);
+        // The state is that of the one that serves everybody.
+        let told = u64::from(matches!(words(&server["state"]), "ready" | "starting"));
+        if total.as_u64() > Some(told) {
+            let s = if total.as_u64() == Some(1) { "" } else { "s" };
+            _ = write!(text, ", {total} connection{s}, {} in use", server["connections"]["active"]);
         }
         if waiting.as_u64() > Some(0) {
             _ = write!(text, ", {waiting} calls waiting");

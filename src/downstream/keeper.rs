@@ -215,7 +215,8 @@ impl Keeper {
                 // `initialize`.
                 Err(NotMade::NotModern { legacy_only }) => {
                     let (server, pid) = (&self.server.name, running.process.pid);
-                    tracing::info!(%server, pid, legacy_only, "server did not take the modern revision");
+                    let (session, thread) = self.tenant.logged();
+                    tracing::info!(%server, session, thread, pid, legacy_only, "server did not take the modern revision");
                     greet = Greet::Initialize { legacy_only };
                     discard(running).await;
                     // Its end may have taken a while.
@@ -247,7 +248,12 @@ impl Keeper {
     async fn attend(&mut self, running: &mut Running) -> Left {
         let Running { process, connection, reader, writer, relists, wishes, tuning, .. } = running;
         // Beside the watch over the process: a server may die while it is asked for a list.
-        let relisting = relists.run(Asked { server: &self.server, around: &self.around, connection });
+        let relisting = relists.run(Asked {
+            server: &self.server,
+            around: &self.around,
+            tenant: &self.tenant,
+            connection,
+        });
         let wishing = wishes.keep(connection, relists);
         let watched = Arc::clone(connection);
         let idle = unused(tuning.idle_stop, &watched, &self.interest);
@@ -304,7 +310,8 @@ impl Keeper {
         more: impl FnOnce(&mut Status),
     ) {
         let because = because.into();
-        tracing::debug!(server = %self.server.name, state = state.word(), pid, %because, "server state");
+        let (server, (session, thread)) = (&self.server.name, self.tenant.logged());
+        tracing::debug!(%server, session, thread, state = state.word(), pid, %because, "server state");
         self.status.send_modify(|status| {
             status.state = state;
             status.since = SystemTime::now();

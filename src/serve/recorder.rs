@@ -36,8 +36,7 @@ impl Watcher for Recorder {
         };
         let event = row(server, event);
         let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
-        let Tenant { thread, user, .. } = tenant;
-        let (thread, user, session) = (thread.as_deref(), user.as_deref(), tenant.session_text());
+        let ((session, thread), user) = (tenant.logged(), tenant.user.as_deref());
         let word = event.event;
         match phases {
             Some(Phases { gate, spawned, handshake, first_list }) => tracing::info!(

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::{Answer, Connection, Lost};
-use crate::downstream::pool::key::Tenant;
 use crate::downstream::question::{self, Question};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, NotReady};
@@ -154,8 +153,7 @@ impl Exchange {
     }
 
     fn log_late(&self, after: Duration) {
-        let Tenant { thread, .. } = &self.call.tenant;
-        let (session, thread) = (self.call.tenant.session_text(), thread.as_deref());
+        let (session, thread) = self.call.tenant.logged();
         let (server, name) = (self.routed.pool().name(), &*self.routed.name);
         tracing::warn!(%server, name, session, thread, elapsed_ms = after.as_millis(), "no answer in time");
     }

@@ -68,7 +68,7 @@ impl Teller<'_> {
             Guarded::Done(Ok(answer)) => self.readable(self.answer(&answer)),
             Guarded::Done(Err(fault)) => self.fault(&fault),
             Guarded::Panicked(text) => {
-                let (session, thread) = (self.tenant.session_text(), self.tenant.thread.as_deref());
+                let (session, thread) = self.tenant.logged();
                 let name = &*self.routed.name;
                 tracing::error!(call = self.call(), session, thread, name, text, "request panicked");
                 self.panicked()

@@ -70,7 +70,7 @@ impl Keeper {
     ) -> Result<Duration, NotMade> {
         let Running { process, connection, reader, relists, wishes, started, .. } = running;
         let pid = process.pid;
-        let asked = Asked { server: &self.server, around: &self.around, connection };
+        let asked = Asked { server: &self.server, around: &self.around, tenant: &self.tenant, connection };
         let greeted = async {
             let greeting = match greet {
                 Greet::Initialize { legacy_only } => {

@@ -11,6 +11,7 @@ use crate::downstream::connection::Connection;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::keeper::Surroundings;
 use crate::downstream::listing::{self, Items, Listing};
+use crate::downstream::pool::key::Tenant;
 use crate::list::{Each, List};
 
 /// So long a server's being ready waits for what is no tool; what is late is asked for again beside the
@@ -32,6 +33,7 @@ type Wanted = Vec<oneshot::Sender<()>>;
 pub(super) struct Asked<'a> {
     pub server: &'a Server,
     pub around: &'a Surroundings,
+    pub tenant: &'a Tenant,
     pub connection: &'a Arc<Connection>,
 }
 
@@ -100,14 +102,15 @@ impl Asked<'_> {
     /// One list; `None` when it does not arrive.
     async fn ask(self, list: List, patience: Duration) -> Option<Items> {
         let (server, list_word) = (&self.server.name, list.word());
+        let (session, thread) = self.tenant.logged();
         match tokio::time::timeout(patience, listing::ask(self.connection, list)).await {
             Ok(Ok(items)) => Some(items),
             Ok(Err(error)) => {
-                tracing::warn!(%server, list = list_word, %error, "not listed");
+                tracing::warn!(%server, session, thread, list = list_word, %error, "not listed");
                 None
             }
             Err(_) => {
-                tracing::warn!(%server, list = list_word, "not listed in time");
+                tracing::warn!(%server, session, thread, list = list_word, "not listed in time");
                 None
             }
         }

@@ -93,6 +93,7 @@ impl Keeper {
     /// A start has come so far.
     pub(super) fn phase(&self, phase: &'static str, pid: u32, elapsed: Duration) {
         let (server, elapsed_ms) = (&self.server.name, elapsed.as_millis());
-        tracing::debug!(%server, pid, phase, elapsed_ms, "server start");
+        let (session, thread) = self.tenant.logged();
+        tracing::debug!(%server, session, thread, pid, phase, elapsed_ms, "server start");
     }
 }

@@ -17,6 +17,12 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Its session and its thread, for a line of the log.
+    #[must_use]
+    pub fn logged(&self) -> (Option<String>, Option<&str>) {
+        (self.session_text(), self.thread.as_deref())
+    }
+
     /// The session's number as it stands in the record.
     #[must_use]
     pub fn session_text(&self) -> Option<String> {

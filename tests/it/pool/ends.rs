@@ -105,7 +105,9 @@ fn a_call_without_an_answer_in_time_is_logged_with_its_thread() {
 
 #[test]
 fn what_is_on_offer_does_not_change_with_each_connection() {
-    let script = ["tool echo", "on tools/list: once $ROOM/a page 1"];
+    // Only the first process has the other tool, too.
+    let both = r#"{"tools":[{"name":"echo","inputSchema":{}},{"name":"other","inputSchema":{}}]}"#;
+    let script = ["tool echo", &format!("on tools/list: once $ROOM/a reply {both}")];
     let room = Room::new().server_with("s", &script, "scope = \"thread\"");
     let mut bridge = start(&room);
     bridge.ask("tools/list", &json!({}));
@@ -113,6 +115,7 @@ fn what_is_on_offer_does_not_change_with_each_connection() {
         let id = begin(&mut bridge, "s__echo", thread, "");
         bridge.answer_to(id);
     }
+    assert_eq!(bridge.status()["servers"][0]["tools"], 2);
     let changed = "notifications/tools/list_changed";
     assert!(bridge.said_so_far().iter().all(|said| said["method"] != changed));
 }

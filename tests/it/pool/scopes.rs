@@ -47,6 +47,8 @@ fn each_thread_has_its_own_and_calls_without_one_the_sessions() {
         (&shown[3]["user"], &shown[1]["calls"], &shown[1]["pid"]),
         (&json!("ann"), &json!(2), &json!(one))
     );
+    let text = bridge.call("bridge_status", json!({}))["result"]["content"][0]["text"].to_string();
+    assert!(text.contains(", 4 connections, 0 in use"), "{text}");
     let status = bridge.status();
     let figures = &status["servers"][0]["connections"];
     assert_eq!((&status["servers"][0]["scope"], &figures["total"]), (&json!("thread"), &json!(4)));
