@@ -153,7 +153,7 @@ fn pool(server: &Value) -> Vec<String> {
 /// Who has how many of a server's connections, as far as they are named.
 fn whose(server: &Value) -> Option<String> {
     let named = |key: &str, what: &str| {
-        let all = server["connections"][key].as_object().filter(|all| !all.is_empty())?;
+        let all = server.get("connections")?.get(key)?.as_object().filter(|all| !all.is_empty())?;
         let shown = all.iter().take(NAMED_MAX).map(|(name, count)| format!("{name} {count}"));
         let more = all.len().saturating_sub(NAMED_MAX);
         let more = (more > 0).then(|| format!("and {more} more"));

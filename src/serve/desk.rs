@@ -61,8 +61,7 @@ impl Desk {
         let name = ServerName::parse(&server).map_err(|_| unknown())?;
         let (told, answer) = oneshot::channel();
         let renewed = self.order(Order::Restart(name, told), answer).await?;
-        let Renewed { pool, before } = renewed.ok_or_else(unknown)?;
-        let was = before.base().status();
+        let Renewed { pool, before, ended_pid } = renewed.ok_or_else(unknown)?;
         let started = async {
             before.gone().await;
             pool.base().ready().await
@@ -75,7 +74,7 @@ impl Desk {
         let is = pool.base().status();
         Ok(json!({
             "server": server,
-            "endedPid": was.pid,
+            "endedPid": ended_pid,
             "state": is.state.word(),
             "pid": is.pid,
             "error": error,

@@ -36,6 +36,8 @@ pub struct Renewed {
     pub pool: Arc<Pool>,
     /// The old one, which is about to be gone.
     pub before: Arc<Pool>,
+    /// The process of its base connection.
+    pub ended_pid: Option<u32>,
 }
 
 /// The only one who changes the set of servers.
@@ -152,13 +154,14 @@ impl Reloader {
         let loaded = Arc::clone(&self.loaded.borrow());
         let entry = loaded.config.enabled().into_iter().find(|entry| entry.name == *server)?;
         let before = self.fleet.pool(server)?;
+        let ended_pid = before.base().status().pid;
         let pool = self.make(entry, Some(&before));
         let others = self.fleet.all();
         let all = others.iter().map(|other| if other.name() == server { &pool } else { other });
         self.fleet.replace(all.cloned().collect());
         self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.work);
         tracing::info!(%server, "server is started anew on request");
-        Some(Renewed { pool, before })
+        Some(Renewed { pool, before, ended_pid })
     }
 }
 
