@@ -4,7 +4,8 @@
 //! write asks for room first; the queue is then over its limit by one message of each source at most.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -135,6 +136,50 @@ impl<T: Weighs> ByteQueue<T> {
     }
 }
 
+/// What one of several sources of a queue may have waiting in it, so that the others need not wait behind
+/// much of it.
+#[derive(Debug)]
+pub struct Share {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    drained: Notify,
+}
+
+/// A part of a share, given back when it is dropped.
+#[derive(Debug)]
+pub struct Portion {
+    share: Arc<Share>,
+    bytes: usize,
+}
+
+impl Share {
+    /// A share that has room while fewer than `bytes_max` bytes are taken of it.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), bytes_max, drained: Notify::new() })
+    }
+
+    /// Takes a part, whether there is room or not.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Portion {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Portion { share: Arc::clone(self), bytes }
+    }
+
+    /// Waits until there is room; for one who waits.
+    pub async fn room(&self) {
+        while self.bytes.load(Ordering::Acquire) >= self.bytes_max {
+            self.drained.notified().await;
+        }
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        self.share.bytes.fetch_sub(self.bytes, Ordering::Release);
+        self.share.drained.notify_one();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +200,15 @@ mod tests {
         assert!(!queue.has_room(), "taken is not written");
         tokio::join!(queue.room(), async { queue.written(6) });
         assert_eq!(queue.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_share_has_room_again_when_its_parts_are_given_back() {
+        let share = Share::new(4);
+        let (first, second) = (share.take(3), share.take(3));
+        tokio::join!(share.room(), async { drop((first, second)) });
+        let _third = share.take(3);
+        share.room().await;
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears, Relay};
 use crate::downstream::wake::Wake;
 use crate::era::Era;
-use crate::queue::{ByteQueue, Weighs};
+use crate::queue::{ByteQueue, Share, Weighs};
 use crate::wire::{Cut, Envelope, Frame, Span, object, splice};
 
 pub use crate::downstream::connection::hear::{Granted, Heard, Listening, SUBSCRIPTION_ID};
@@ -36,6 +36,10 @@ pub const FIRST_ID: u64 = 1 << 40;
 
 /// Requests that wait to be written to one server have room for this many bytes.
 const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// So much of what a server says unasked may wait for the client to read it, in bytes; then the server is not read
+/// for a while. The answers of others wait behind no more of it.
+const SAID_BYTES_MAX: usize = 256 * 1024;
 
 /// The number of the next connection.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -165,6 +169,8 @@ pub struct Connection {
     next_id: AtomicU64,
     greeting: OnceLock<Greeted>,
     relay: Arc<dyn Relay>,
+    /// What it said unasked and waits for the client to read it.
+    said: Arc<Share>,
     ended: watch::Sender<bool>,
     /// Places for calls, from the first one on; closed with the connection.
     slots: OnceLock<Arc<Semaphore>>,
@@ -205,6 +211,7 @@ impl Connection {
             next_id: AtomicU64::new(FIRST_ID),
             greeting: OnceLock::new(),
             relay,
+            said: Share::new(SAID_BYTES_MAX),
             ended: watch::Sender::new(false),
             slots: OnceLock::new(),
             questions: watch::Sender::new(0),
@@ -373,6 +380,7 @@ impl Connection {
 
     /// Waits until what this server says can be passed on.
     pub async fn room_for_more(&self) {
+        self.said.room().await;
         if !self.relay.has_room() {
             self.relay.room().await;
         }

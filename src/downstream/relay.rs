@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::question::Question;
+use crate::queue::Share;
 use crate::wire::Span;
 
 /// Hears what a server says of one request before it answers it. Nothing here may block.
 pub trait Hears: Send + Sync {
-    /// One progress notification, as the server wrote it, and where its token stands.
-    fn progress(&self, line: &Bytes, token: Span);
+    /// One progress notification, as the server wrote it, where its token stands, and what waits of this
+    /// server.
+    fn progress(&self, line: &Bytes, token: Span, share: &Arc<Share>);
 
     /// How ready the request is to carry a question of the server to the client.
     fn carries(&self) -> Carries {
@@ -70,6 +72,8 @@ pub struct Notification<'a> {
     pub params: Option<&'a RawValue>,
     /// For a log message: the least severe level that a request under way has asked for.
     pub asked_level: Option<u8>,
+    /// What waits of this server to be written to the client.
+    pub share: &'a Arc<Share>,
 }
 
 /// The way to the client for everything that belongs to no request. Nothing here may block.

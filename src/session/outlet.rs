@@ -1,12 +1,13 @@
 //! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::pipes::Sink;
-use crate::queue::{ByteQueue, Weighs};
+use crate::queue::{ByteQueue, Portion, Share, Weighs};
 use crate::wire::Frame;
 
 /// What may wait for a client that does not read, in bytes, before its servers are not read either.
@@ -21,6 +22,8 @@ pub struct Out {
     frame: Frame,
     /// The room that the request took; given back when its answer is written.
     _permit: Option<OwnedSemaphorePermit>,
+    /// What it takes of its server's share.
+    _portion: Option<Portion>,
 }
 
 impl Weighs for Out {
@@ -57,7 +60,7 @@ impl Outlet {
     /// Adds an answer; `permit` is the room that its request took.
     pub fn answer(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
         // After the end of the session nobody reads it.
-        let _ = self.queue.push(Out { frame, _permit: permit });
+        let _ = self.queue.push(Out { frame, _permit: permit, _portion: None });
     }
 
     /// Counts the bytes of an answer that is on its way through the record.
@@ -68,23 +71,29 @@ impl Outlet {
     /// Adds an answer that was expected.
     pub fn expected(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
         // After the end of the session nobody reads it.
-        let _ = self.queue.push_reserved(Out { frame, _permit: permit });
+        let _ = self.queue.push_reserved(Out { frame, _permit: permit, _portion: None });
     }
 
-    /// Adds what the client did not ask for; a line that would cost it its session is dropped.
-    pub fn say(&self, frame: Frame) {
-        if self.can_take(&frame) {
-            self.answer(frame, None);
-        } else {
-            tracing::warn!(bytes = frame.len(), "notification dropped that the client cannot read");
-        }
+    /// Adds what a server said unasked: others are not kept waiting by more of it than its share.
+    pub fn pass(&self, frame: Frame, share: &Arc<Share>) {
+        self.say(frame, Some(share));
     }
 
     /// Adds a notification, if the client is ready for it.
     pub fn notify(&self, frame: Frame) {
         if self.open.load(Ordering::Acquire) {
-            self.say(frame);
+            self.say(frame, None);
         }
+    }
+
+    /// Adds what the client did not ask for; a line that would cost it its session is dropped.
+    fn say(&self, frame: Frame, share: Option<&Arc<Share>>) {
+        if !self.can_take(&frame) {
+            return tracing::warn!(bytes = frame.len(), "notification dropped that the client cannot read");
+        }
+        let portion = share.map(|share| share.take(frame.len()));
+        // After the end of the session nobody reads it.
+        let _ = self.queue.push(Out { frame, _permit: None, _portion: portion });
     }
 
     /// From now on the client reads lines of at most so many bytes.

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears};
 use crate::guard::CalledOff;
+use crate::queue::Share;
 use crate::session::exchange::is_able;
 use crate::session::outlet::Outlet;
 use crate::wire::{Cut, Frame, Span, splice};
@@ -240,7 +241,7 @@ impl Asking {
 }
 
 impl Hears for Asking {
-    fn progress(&self, line: &Bytes, token: Span) {
+    fn progress(&self, line: &Bytes, token: Span, share: &Arc<Share>) {
         let follower = match &*self.lock() {
             // Its client has an answer, if only a question; progress never follows that.
             State { parked: true, .. } => return,
@@ -254,7 +255,7 @@ impl Hears for Asking {
             }
             Some(_) => return,
         };
-        self.outlet.say(frame);
+        self.outlet.pass(frame, share);
     }
 
     fn carries(&self) -> Carries {

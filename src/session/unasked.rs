@@ -43,7 +43,7 @@ impl Unasked {
             let tag = logger(heard);
             let cuts: Vec<Cut<'_>> =
                 tag.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }).collect();
-            self.say(splice(heard.line, &cuts));
+            self.say(splice(heard.line, &cuts), heard);
         }
     }
 
@@ -54,7 +54,7 @@ impl Unasked {
             self.pass(heard);
         }
         for listen in hearing {
-            self.outlet.say(tagged(heard, &listen.id));
+            self.outlet.pass(tagged(heard, &listen.id), heard.share);
         }
     }
 
@@ -66,15 +66,13 @@ impl Unasked {
             .and_then(|meta| Some((span_of(heard.line, meta.get())?, without(meta, &[SUBSCRIPTION_ID])?)));
         let cuts: Vec<Cut<'_>> =
             tag.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }).collect();
-        self.say(splice(heard.line, &cuts));
+        self.say(splice(heard.line, &cuts), heard);
     }
 
-    fn say(&self, frame: Frame) {
+    fn say(&self, frame: Frame, heard: &Notification<'_>) {
         // A modern client is ready with its first request.
-        if self.asks.is_direct() {
-            self.outlet.notify(frame);
-        } else {
-            self.outlet.say(frame);
+        if !self.asks.is_direct() || self.outlet.is_open() {
+            self.outlet.pass(frame, heard.share);
         }
     }
 }
@@ -205,6 +203,7 @@ fn logger(heard: &Notification<'_>) -> Option<(Span, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Share;
     use crate::wire::Envelope;
 
     fn with<T>(line: &str, look: impl FnOnce(&Notification<'_>) -> T) -> T {
@@ -217,6 +216,7 @@ mod tests {
             line: &line,
             params: envelope.params,
             asked_level: None,
+            share: &Share::new(1),
         })
     }
 

@@ -73,6 +73,34 @@ fn a_client_that_never_reads_does_not_make_memory_grow() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn an_answer_does_not_wait_behind_all_that_another_server_says() {
+    let room = Room::new()
+        .server("flood", &["on tools/call: progress 400000"])
+        .server("s", &["tool echo"])
+        .read_later();
+    let mut bridge = room.start();
+    bridge.send(
+        r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}"#,
+    );
+    bridge.request("tools/call", &json!({ "name": "flood__echo", "_meta": { "progressToken": 1 } }));
+    settled_kib(bridge.pid());
+    bridge.begin_call("s__echo", json!({ "n": 7 }));
+    settled_kib(bridge.pid());
+    bridge.read();
+    let mut before = 0;
+    loop {
+        let line = bridge.recv_line();
+        if line.contains(r#"{"n":7}"#) {
+            break;
+        }
+        before += line.len();
+    }
+    // What the two pipes and the server's share of the queue hold.
+    assert!(before < 4 << 20, "{before} bytes came before it");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn refused_lines_do_not_pile_up_for_a_client_that_never_reads() {
     let room = Room::new().read_later();
     let mut bridge = room.start();

@@ -175,12 +175,13 @@ mod tests {
     use crate::downstream::question::Question;
     use crate::downstream::relay::{Hears, Notification, Relay};
     use crate::outcome::Cause;
+    use crate::queue::Share;
     use crate::wire::Span;
 
     struct Nobody;
 
     impl Hears for Nobody {
-        fn progress(&self, _: &Bytes, _: Span) {}
+        fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
     }
 
     impl Relay for Nobody {

@@ -229,7 +229,7 @@ impl Connection {
                 };
                 // Progress that follows its response is dropped.
                 if let (Some(hears), Some(span)) = (hears, span_of(line, token)) {
-                    hears.progress(line, span);
+                    hears.progress(line, span, &self.said);
                 }
             }
             "notifications/cancelled" => self.hear_taken_back(line, params),
@@ -242,8 +242,8 @@ impl Connection {
             _ if subscription(params).is_some_and(|id| !self.is_listening(id)) => {}
             _ => {
                 let asked_level = (method == "notifications/message").then(|| self.asked_level()).flatten();
-                let server = &self.server;
-                self.relay.notification(&Notification { server, method, line, params, asked_level });
+                let (server, share) = (&self.server, &self.said);
+                self.relay.notification(&Notification { server, method, line, params, asked_level, share });
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::downstream::wake::Clocks;
 use crate::downstream::{Link, NotReady, link};
 use crate::names::ServerName;
 use crate::policy::{Breaker, Limits};
+use crate::queue::Share;
 use crate::wire::Span;
 
 #[derive(Default)]
@@ -65,7 +66,7 @@ impl Watcher for Nobody {
 }
 
 impl Hears for Nobody {
-    fn progress(&self, _: &Bytes, _: Span) {}
+    fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
 }
 
 /// So long without a call, and a server is stopped.
