@@ -24,6 +24,9 @@ pub const FLAPS: [&str; 5] = ["exit", "signal", "silent", "mute", "noise"];
 /// The tools that flood: stdout with what is no message, stderr, and notifications.
 pub const FLOODS: [&str; 3] = ["garbage", "stderr", "notes"];
 
+/// Longer than any run.
+const ALL: Duration = Duration::from_secs(1_000_000);
+
 /// What was done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
@@ -183,12 +186,13 @@ impl<'a> Trouble<'a> {
         match (kind.as_str(), cause.as_str()) {
             // Inside when it died, or sent before the bridge could know.
             ("outcome_unknown", "crashed") => was(&[What::Kill], Duration::from_secs(1)),
-            // Inside when it was replaced: after as many missed deadlines as the settings say.
-            ("outcome_unknown", "hung") => was(&[What::Stop], Duration::from_secs(10)),
-            ("timeout", "hung") => was(&[What::Stop], Duration::from_secs(10)),
+            // Silent, or so loud that its answers come too late; and replaced after as many missed deadlines as the settings say.
+            ("timeout" | "outcome_unknown", "hung") => {
+                was(&[What::Stop, What::Flood], Duration::from_secs(10))
+            }
             // Starting in vain, resting or parked, which lasts.
             ("unavailable", "crashed" | "exited_before_ready" | "too_slow" | "hung") => {
-                was(&[What::Kill, What::Stop, What::Flap], Duration::from_secs(600))
+                was(&[What::Kill, What::Stop, What::Flap, What::Flood], ALL)
             }
             _ => false,
         }
