@@ -84,11 +84,23 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")).map_or(0, Iterator::count)
 }
 
-/// The time that a process has used of all processors; the kernel counts in hundredths of a second.
+/// The time that a process, and those of its children that have ended, have used of all processors; the kernel counts in
+/// hundredths of a second.
 pub fn cpu(pid: u32) -> Duration {
-    let fields = fields(pid);
-    let ticks = fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
-    Duration::from_millis(ticks.sum::<u64>() * 10)
+    ticks(fields(pid).iter().skip(11).take(4))
+}
+
+/// The time that everybody has used of all processors of the machine, and what its host took for others.
+pub fn cpu_of_all() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let words: Vec<String> =
+        stat.lines().next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    // Behind the word `cpu`: user, nice, system, idle, waiting for disks, interrupts, soft ones, stolen.
+    ticks(words.iter().skip(1).take(3).chain(words.iter().skip(6).take(3)))
+}
+
+fn ticks<'a>(words: impl Iterator<Item = &'a String>) -> Duration {
+    Duration::from_millis(words.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 /// What is done to a process.

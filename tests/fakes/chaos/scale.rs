@@ -24,7 +24,7 @@ const NAP: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 15;
 
 /// So often it is tried whether a machine has become quiet.
-const TRIES_MAX: usize = 4;
+const TRIES_MAX: usize = 8;
 
 /// Bars.
 const LIST_MAX_MS: f64 = 50.0;

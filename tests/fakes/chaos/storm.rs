@@ -1,6 +1,7 @@
 //! The chaos run: quiet windows and windows full of trouble in turns, under the same load.
 //!
-//! A machine that is busy for a while is busy in both kinds of window; what is compared is the median of the windows' p99.
+//! A machine that is busy for a while is busy in both kinds of window; what is compared is the median of the windows' p99. Windows in
+//! which others kept the machine busy do not count, as long as there are enough without.
 
 mod verdict;
 
@@ -84,7 +85,7 @@ pub fn run(programs: &Programs, seconds: u64, seed: u64, report: &mut Report) ->
     let clients = storm.clients.clone();
     let mut trouble = Trouble::new(&room, &clients, SERVERS, FIRST_TROUBLED, seed);
     while storm.windows.is_empty() || Instant::now() + WINDOW * 2 + ENDING < until {
-        storm.quiet();
+        storm.quiet()?;
         storm.rough(&mut trouble)?;
     }
     let fates = storm.end(report)?;
@@ -116,22 +117,22 @@ impl<'a> Storm<'a> {
         Ok(Self { room, clients, load, is_over, windows: Vec::new(), sizes: Vec::new() })
     }
 
-    fn quiet(&mut self) {
+    fn quiet(&mut self) -> Result<()> {
         progress(&format!("window {}: quiet", self.windows.len() + 1));
-        let from = Instant::now();
-        thread::sleep(WINDOW);
-        self.windows.push(Window { from, is_quiet: true });
+        self.window(true, |until| {
+            thread::sleep(until.saturating_duration_since(Instant::now()));
+            Ok(())
+        })?;
         let size = |client: &Arc<Client>| {
             (gauge::memory(client.pid).unwrap_or(f64::NAN), processes::descriptors(client.pid))
         };
         self.sizes.push(self.clients.iter().map(size).collect());
+        Ok(())
     }
 
     fn rough(&mut self, trouble: &mut Trouble<'_>) -> Result<()> {
         progress(&format!("window {}: trouble", self.windows.len() + 1));
-        let from = Instant::now();
-        trouble.storm(from + WINDOW)?;
-        self.windows.push(Window { from, is_quiet: false });
+        self.window(false, |until| trouble.storm(until))?;
         trouble.calm();
         let over = Instant::now() + AFTERMATH_MAX;
         while Instant::now() < over && self.clients.iter().any(|client| client.book.waiting_for(PATIENCE) > 0)
@@ -139,6 +140,23 @@ impl<'a> Storm<'a> {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    fn window(&mut self, is_quiet: bool, pass: impl FnOnce(Instant) -> Result<()>) -> Result<()> {
+        let (from, before) = (Instant::now(), self.others());
+        pass(from + WINDOW)?;
+        let others = (self.others() - before) / from.elapsed().as_secs_f64();
+        self.windows.push(Window { from, is_quiet, others });
+        Ok(())
+    }
+
+    /// Processor time in seconds that was used by others than the run.
+    fn others(&self) -> f64 {
+        let servers =
+            processes::standing_in(self.room, CLIENTS, SERVERS).into_iter().map(|server| server.pid);
+        let bridges = self.clients.iter().map(|client| client.pid);
+        let own: Duration = servers.chain(bridges).chain([std::process::id()]).map(processes::cpu).sum();
+        processes::cpu_of_all().as_secs_f64() - own.as_secs_f64()
     }
 
     /// Ends the bridges: one by SIGKILL and one by the end of its input, both under load, and one that way after its last answer.

@@ -16,12 +16,20 @@ use crate::trouble::Trouble;
 /// The untouched servers may be slower by this factor in trouble.
 const SLOWER_MAX: f64 = 1.5;
 
+/// A window is disturbed when others kept more of a processor busy than this.
+const OTHERS_MAX: f64 = 0.15;
+
+/// So many undisturbed windows of each kind are enough.
+const ENOUGH: usize = 3;
+
 /// A time in which calls are measured.
 pub struct Window {
     /// Its beginning.
     pub from: Instant,
     /// Whether nothing was done to anybody.
     pub is_quiet: bool,
+    /// Processors that others than the run kept busy, on average.
+    pub others: f64,
 }
 
 /// One client's end.
@@ -125,8 +133,19 @@ impl Verdict<'_> {
                 ended.filter(is_in).map(|ended| ended.took.as_secs_f64() * 1e3).collect();
             quantile(&mut took, share)
         };
+        let calm = |is_quiet| {
+            self.windows
+                .iter()
+                .filter(move |window| window.is_quiet == is_quiet && window.others <= OTHERS_MAX)
+        };
+        let all_count = calm(true).count().min(calm(false).count()) < ENOUGH;
+        let others = self.windows.iter().map(|window| format!("{:.2}", window.others));
+        report.figure("processors that others kept busy", others.collect::<Vec<_>>().join(" "));
+        let which = if all_count { "all" } else { "those without others" };
+        report.figure("windows that count", which);
         let over = |is_quiet, share| {
             let windows = self.windows.iter().filter(|window| window.is_quiet == is_quiet);
+            let windows = windows.filter(|window| all_count || window.others <= OTHERS_MAX);
             windows.map(|window| ms(window, share)).collect::<Vec<f64>>()
         };
         let mut p99 = (f64::NAN, f64::NAN);
