@@ -98,10 +98,28 @@ impl<'a> Envelope<'a> {
         {
             return Ok(envelope);
         }
-        serde_json::from_str(text).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Malformed::Form,
-            _ => Malformed::Syntax,
+        serde_json::from_str(text).or_else(|error| {
+            Self::with_odd_result(text).ok_or_else(|| match error.classify() {
+                serde_json::error::Category::Data => Malformed::Form,
+                _ => Malformed::Syntax,
+            })
         })
+    }
+
+    /// A response whose result is a number that no computer has room for, as in `1E400`: it is JSON, and
+    /// whoever asked decides what to make of it.
+    fn with_odd_result(text: &'a str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Odd<'a> {
+            #[serde(borrow)]
+            id: &'a RawValue,
+            #[serde(borrow)]
+            result: &'a RawValue,
+        }
+        let Odd { id, result } = serde_json::from_str(text).ok()?;
+        let is_number = result.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let result = is_number.then(ResultPeek::default)?;
+        Some(Self { id: Some(id), method: None, params: None, result: Some(result), error: None })
     }
 
     /// Tells what the message is.
@@ -268,6 +286,7 @@ mod tests {
         check_kind(r#"{"id":"a","result":{}}"#, Kind::Response);
         check_kind(r#"{"id":1.5,"error":{"code":1,"message":""}}"#, Kind::Response);
         check_kind(r#"{"id":1,"result":null}"#, Kind::Response);
+        check_kind(r#"{"x":1,"id":1,"result":-1E400}"#, Kind::Response);
         check_kind(r#"{"id":null,"method":"ping"}"#, Kind::Stray);
         check_kind(r#"{"level":"info"}"#, Kind::Stray);
     }
