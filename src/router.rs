@@ -30,7 +30,7 @@ use crate::wire::{Cut, Span};
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// A call that takes longer is not quick: it gets a row while it runs, and a timer for its deadline.
-const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);
+pub const NOT_QUICK_AFTER: Duration = Duration::from_millis(5);
 
 /// Where a request goes.
 #[derive(Debug, Clone)]
@@ -162,8 +162,12 @@ pub struct Router {
 impl Router {
     /// A router over the servers in the configuration's order, and the bridge's own tools.
     #[must_use]
-    pub fn new(fleet: Arc<Fleet>, own: Arc<Pool>, offers: Arc<Offers>, first_list_wait: Duration) -> Self {
-        let pulse = Pulse::new(NOT_QUICK_AFTER);
+    pub fn new(
+        (fleet, own): (Arc<Fleet>, Arc<Pool>),
+        offers: Arc<Offers>,
+        pulse: Arc<Pulse>,
+        first_list_wait: Duration,
+    ) -> Self {
         Self { fleet, own, offers, pulse, first_list_wait, list_deadline: OnceLock::new() }
     }
 

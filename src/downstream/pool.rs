@@ -34,6 +34,7 @@ use crate::downstream::pool::tenants::{Busy, Tenants};
 use crate::downstream::{Ending, Link, NotReady, Order, Status, link};
 use crate::names::ServerName;
 use crate::outcome::Cause;
+use crate::pulse::Pulse;
 
 /// Who was sent away because of too many others may come back after this at the earliest.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -82,14 +83,23 @@ pub struct Terms {
     pub capacity: Capacity,
 }
 
+/// What all pools share.
+#[derive(Debug, Clone)]
+pub struct Commons {
+    /// Which threads and users there are.
+    pub tenants: Arc<Tenants>,
+    /// Who waits for longer than that has a timer of its own.
+    pub pulse: Arc<Pulse>,
+    /// Where keepers work.
+    pub work: Handle,
+}
+
 /// The connections to one server.
 pub struct Pool {
     /// What it was told of its server.
     pub terms: Terms,
     staff: Arc<dyn Staff>,
-    /// Where keepers work.
-    work: Handle,
-    tenants: Arc<Tenants>,
+    commons: Commons,
     base: Arc<Member>,
     /// The session that the base connection belongs to, if connections belong to sessions.
     own_session: OnceLock<u64>,
@@ -132,16 +142,15 @@ impl Drop for Counted<'_> {
 }
 
 impl Pool {
-    /// A pool whose keepers work on `work`; nothing is started yet.
+    /// A pool of one server; nothing is started yet.
     #[must_use]
-    pub fn new(terms: Terms, staff: Arc<dyn Staff>, tenants: Arc<Tenants>, work: Handle) -> Arc<Self> {
+    pub fn new(terms: Terms, staff: Arc<dyn Staff>, commons: Commons) -> Arc<Self> {
         let (base, post) = member(&terms, 0, (Key::Base, Tenant::default()), None);
         let kept = staff.keep(post);
         let pool = Arc::new(Self {
             terms,
             staff,
-            work,
-            tenants,
+            commons,
             base,
             own_session: OnceLock::new(),
             table: Mutex::default(),
@@ -225,7 +234,7 @@ impl Pool {
 
     fn begin(&self, tenant: &Tenant) -> Option<Busy> {
         let has_ids = tenant.thread.is_some() || tenant.user.is_some();
-        has_ids.then(|| self.tenants.of(tenant).begin())
+        has_ids.then(|| self.commons.tenants.of(tenant).begin())
     }
 
     /// Waits for what is scarce, if not too many do already, and not for long.
@@ -236,7 +245,15 @@ impl Pool {
         if before >= max_queue {
             return Err(self.is_full(format!("{before} other calls wait already")));
         }
-        tokio::time::timeout(queue_timeout, wait).await.map_err(|_| {
+        tokio::pin!(wait);
+        tokio::select! {
+            biased;
+            got = &mut wait => return Ok(got),
+            // Most wait for less, and need no timer of their own.
+            () = self.commons.pulse.passed() => {}
+        }
+        let rest = queue_timeout.saturating_sub(self.commons.pulse.after());
+        tokio::time::timeout(rest, wait).await.map_err(|_| {
             let Capacity { max_connections, max_concurrent, .. } = self.terms.capacity;
             let of = match scarce {
                 Scarce::Slot => format!("none of the {max_concurrent} calls that may run at once"),
@@ -279,7 +296,7 @@ impl Pool {
         let mut keepers = self.lock_keepers();
         // Those that have ended by now.
         while keepers.try_join_next().is_some() {}
-        keepers.spawn_on(kept, &self.work);
+        keepers.spawn_on(kept, &self.commons.work);
     }
 
     fn lock_keepers(&self) -> MutexGuard<'_, JoinSet<()>> {

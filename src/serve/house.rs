@@ -19,14 +19,15 @@ use crate::config::settings::{self, Settings};
 use crate::downstream::fleet::Fleet;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
-use crate::downstream::pool::Pool;
 use crate::downstream::pool::tenants::{Patience, Tenants};
+use crate::downstream::pool::{Commons, Pool};
 use crate::downstream::wake::Wake;
 use crate::guard;
 use crate::paths::Paths;
+use crate::pulse::Pulse;
 use crate::recovery;
-use crate::router::Router;
 use crate::router::offers::Offers;
+use crate::router::{NOT_QUICK_AFTER, Router};
 use crate::serve::desk::Desk;
 use crate::serve::house::servers::{Yard, known};
 use crate::serve::reload::{Order, Reloader};
@@ -76,8 +77,11 @@ impl House {
         let outlet = Arc::new(Outlet::default());
         let unasked = Unasked::new(Arc::clone(&outlet));
         let (face, seen) = watch::channel(Face::default());
+        let pulse = Pulse::new(NOT_QUICK_AFTER);
+        let tenants = Tenants::new(Patience::of(&settings));
+        let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.handle().clone() };
         let yard = Yard {
-            work: work.handle().clone(),
+            commons,
             lines: lines.clone(),
             paths: paths.clone(),
             capacity: settings.capacity.clone(),
@@ -88,7 +92,6 @@ impl House {
             journal: journal.clone(),
             offers: Arc::clone(&offers),
             gate: Gate::new(settings.max_cold_starts),
-            tenants: Tenants::new(Patience::of(&settings)),
             wake: Wake::new(),
         };
         let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
@@ -102,8 +105,8 @@ impl House {
         });
         let (changes, orders) = mpsc::channel(4);
         let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
-        let router =
-            Arc::new(Router::new(Arc::clone(&fleet), Arc::clone(&own), offers, settings.first_list_wait));
+        let servers = (Arc::clone(&fleet), Arc::clone(&own));
+        let router = Arc::new(Router::new(servers, offers, pulse, settings.first_list_wait));
         let around = Around {
             router,
             journal: journal.clone(),

@@ -124,9 +124,9 @@ impl Reloader {
         self.loaded.send_replace(Arc::clone(new));
         for pool in before.iter() {
             if change.removed.contains(pool.name()) {
-                self.fleet.dismiss(pool, Farewell::Removed, &self.yard.work);
+                self.fleet.dismiss(pool, Farewell::Removed, &self.yard.commons.work);
             } else if change.changed.contains(pool.name()) {
-                self.fleet.dismiss(pool, Farewell::Changed, &self.yard.work);
+                self.fleet.dismiss(pool, Farewell::Changed, &self.yard.commons.work);
             }
         }
         let unlisted = self.yard.offers.view().unlisted;
@@ -159,7 +159,7 @@ impl Reloader {
         let others = self.fleet.all();
         let all = others.iter().map(|other| if other.name() == server { &pool } else { other });
         self.fleet.replace(all.cloned().collect());
-        self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.work);
+        self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.commons.work);
         tracing::info!(%server, "server is started anew on request");
         Some(Renewed { pool, before, ended_pid })
     }

@@ -250,7 +250,9 @@ async fn attend(pool: Weak<Pool>, member: Arc<Member>, work: Work) {
     let silence = {
         let (pool, member) = (Weak::clone(&pool), Arc::clone(&member));
         async move {
-            let Some(activities) = pool.upgrade().map(|pool| pool.tenants.of(&member.tenant)) else { return };
+            let Some(activities) = pool.upgrade().map(|pool| pool.commons.tenants.of(&member.tenant)) else {
+                return;
+            };
             loop {
                 activities.idle().await;
                 if pool.upgrade().is_none_or(|pool| pool.is_silent(&member)) {

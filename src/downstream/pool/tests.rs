@@ -104,7 +104,13 @@ fn ground(scope: Scope, capacity: Capacity) -> Ground {
     };
     let crew = Crew::default();
     let told = Arc::clone(&crew.0);
-    Ground { pool: Pool::new(terms, Arc::new(crew), Tenants::new(patience), Handle::current()), told }
+    let pulse = Pulse::new(Duration::from_millis(5));
+    tokio::spawn({
+        let pulse = Arc::clone(&pulse);
+        async move { pulse.run().await }
+    });
+    let commons = Commons { tenants: Tenants::new(patience), pulse, work: Handle::current() };
+    Ground { pool: Pool::new(terms, Arc::new(crew), commons), told }
 }
 
 fn of(thread: &str, user: &str) -> Tenant {
@@ -283,12 +289,7 @@ async fn silence_ends_a_threads_connection_and_a_users_but_no_running_call() {
 async fn a_call_to_another_server_keeps_a_threads_connections() {
     let (one, other) =
         (ground(Scope::Thread, Capacity::default()), ground(Scope::Shared, Capacity::default()));
-    let other = Pool::new(
-        other.pool.terms.clone(),
-        Arc::new(Crew::default()),
-        Arc::clone(&one.pool.tenants),
-        Handle::current(),
-    );
+    let other = Pool::new(other.pool.terms.clone(), Arc::new(Crew::default()), one.pool.commons.clone());
     drop(one.begin("t", "").await.unwrap());
     for _ in 0..3 {
         tokio::time::sleep(MINUTE * 40).await;

@@ -15,8 +15,7 @@ use crate::downstream::budget::Budget;
 use crate::downstream::gate::Gate;
 use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
-use crate::downstream::pool::tenants::Tenants;
-use crate::downstream::pool::{Pool, Post, Staff, Terms, Work};
+use crate::downstream::pool::{Commons, Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
 use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
@@ -30,8 +29,8 @@ use crate::store::Journal;
 
 /// Makes the pool of any server, also later.
 pub struct Yard {
-    /// Where keepers work.
-    pub work: Handle,
+    /// What all servers share.
+    pub commons: Commons,
     /// Where lines are read and written.
     pub lines: Handle,
     /// Where log files stand.
@@ -52,8 +51,6 @@ pub struct Yard {
     pub offers: Arc<Offers>,
     /// Where their starts wait their turn.
     pub gate: Arc<Gate>,
-    /// Which threads and users there are.
-    pub tenants: Arc<Tenants>,
     /// What tells that the machine slept.
     pub wake: Arc<Wake>,
 }
@@ -112,7 +109,7 @@ impl Yard {
     }
 
     fn pool_of(&self, terms: Terms, staff: Arc<dyn Staff>) -> Arc<Pool> {
-        Pool::new(terms, staff, Arc::clone(&self.tenants), self.work.clone())
+        Pool::new(terms, staff, self.commons.clone())
     }
 }
 
