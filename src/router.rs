@@ -69,8 +69,8 @@ impl Routed {
 
     /// What a request that goes there wants of its pool.
     #[must_use]
-    pub fn wish<'a>(&self, call: &'a Call, takes_slot: bool) -> Wish<'a> {
-        Wish { tenant: &call.tenant, is_call: call.is_call, takes_slot, at: self.at }
+    pub fn wish<'a>(&self, call: &'a Call) -> Wish<'a> {
+        Wish { tenant: &call.tenant, is_call: call.is_call, takes_slot: call.takes_slot, at: self.at }
     }
 
     /// The list that the name stands in.
@@ -107,6 +107,8 @@ pub struct Call {
     pub tenant: Tenant,
     /// Whether it calls a tool.
     pub is_call: bool,
+    /// Whether it is work of which only so much is done at once.
+    pub takes_slot: bool,
     /// More members for the params, in JSON: the client's answers to the server's questions.
     pub more: Option<String>,
     /// Who hears what the server says of it.

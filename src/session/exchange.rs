@@ -165,8 +165,7 @@ impl Exchange {
     }
 
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
-        // What comes when a task is over takes no place among the calls meanwhile.
-        let wish = self.routed.wish(&self.call, self.limit.is_some());
+        let wish = self.routed.wish(&self.call);
         let find = || client.router.pool(&self.routed);
         let (mut lease, mut again) = (find()?.lease(&wish).await, 0..PLACES_MAX);
         let held = loop {

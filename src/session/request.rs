@@ -184,6 +184,8 @@ impl Request {
             answers: carries && (params.request_state.is_some() || params.input_responses.is_some()),
             tenant,
             is_call: method == "tools/call",
+            // To be told of work, or to end it, is none.
+            takes_slot: !method.starts_with("tasks/"),
             more: None,
             hears: std::sync::Arc::clone(place.asking()) as _,
         };

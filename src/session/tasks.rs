@@ -120,7 +120,7 @@ impl Client {
     /// Only a server that runs has tasks, and only one of the older era lists them.
     fn way_to_tasks(&self, server: &ServerName, call: &Call) -> Option<Routed> {
         let routed = self.router.to(server)?;
-        let connection = routed.pool().at_once(&routed.wish(call, true))?;
+        let connection = routed.pool().at_once(&routed.wish(call))?;
         (connection.era() == Era::Legacy).then_some(routed)
     }
 

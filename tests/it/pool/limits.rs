@@ -59,6 +59,21 @@ fn who_waits_too_long_for_a_call_is_told_when_to_come_back() {
 }
 
 #[test]
+fn tasks_are_looked_after_while_all_calls_hang() {
+    let script = [&HANGS[..], &["tasks", "on tools/call task: sleep 60000"]].concat();
+    let room = room("shared", &script, "max_concurrent = 1\nqueue_timeout_s = 1");
+    let mut bridge = start(&room);
+    let task = bridge.ask("tools/call", &json!({ "name": "s__task", "task": {} }));
+    let id = task["result"]["task"]["taskId"].clone();
+    begin(&mut bridge, "s__hang", "", "");
+    wait_until("all that may run hangs", || reached(&room, "hang") == 1);
+    for method in ["tasks/get", "tasks/cancel"] {
+        let answer = bridge.ask(method, &json!({ "taskId": id }));
+        assert_eq!(answer["result"]["taskId"], id, "{answer}");
+    }
+}
+
+#[test]
 fn who_comes_behind_too_many_is_told_at_once() {
     let room =
         Room::new().setting("max_concurrent = 1").setting("max_queue = 2").setting("queue_timeout_s = 60");
