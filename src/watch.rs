@@ -3,6 +3,7 @@
 //! What is watched is the file's folder, and the folder of what it links to: an editor puts a new file in
 //! the place of the old one, and a file may not be there yet.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,7 +28,8 @@ pub struct Watched {
     seen: Option<Print>,
     nudge: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    folders: Vec<PathBuf>,
+    /// With their numbers: a folder may be replaced by another of its name.
+    folders: Vec<(PathBuf, u64)>,
 }
 
 /// What tells one state of a file from another.
@@ -71,10 +73,12 @@ impl Watched {
     fn arm(&mut self) {
         let target = self.file.canonicalize().ok();
         let folders = [Some(self.file.as_path()), target.as_deref()];
-        let mut folders: Vec<PathBuf> =
-            folders.into_iter().flatten().filter_map(Path::parent).map(Path::to_owned).collect();
+        let folders = folders.into_iter().flatten().filter_map(Path::parent).filter_map(|folder| {
+            let found = folder.metadata().ok().filter(Metadata::is_dir)?;
+            Some((folder.to_owned(), number(&found)))
+        });
+        let mut folders: Vec<_> = folders.collect();
         folders.dedup();
-        folders.retain(|folder| folder.is_dir());
         if folders == self.folders && self.watcher.is_some() != folders.is_empty() {
             return;
         }
@@ -86,7 +90,7 @@ impl Watched {
             }
         };
         let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
-            folders.iter().try_for_each(|folder| watcher.watch(folder, RecursiveMode::NonRecursive))?;
+            folders.iter().try_for_each(|(folder, _)| watcher.watch(folder, RecursiveMode::NonRecursive))?;
             Ok(watcher)
         });
         self.watcher = match watcher {
@@ -103,17 +107,25 @@ impl Watched {
 impl Print {
     fn of(file: &Path) -> Option<Self> {
         let found = file.metadata().ok()?;
-        #[cfg(unix)]
-        let number = std::os::unix::fs::MetadataExt::ino(&found);
-        #[cfg(not(unix))]
-        let number = 0;
         Some(Self {
             target: file.canonicalize().unwrap_or_default(),
             changed: found.modified().ok(),
             bytes: found.len(),
-            number,
+            number: number(&found),
         })
     }
+}
+
+/// What tells a file from another of its name.
+#[cfg(unix)]
+fn number(found: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(found)
+}
+
+/// Elsewhere its time and its size have to do.
+#[cfg(not(unix))]
+fn number(_found: &Metadata) -> u64 {
+    0
 }
 
 #[cfg(test)]
@@ -167,6 +179,24 @@ mod tests {
             std::os::unix::fs::symlink(room.path().join("there/next"), &link).unwrap();
         })
         .await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_folder_that_is_replaced_by_another_is_watched_too() {
+        let room = tempfile::tempdir().unwrap();
+        let [folder, next, old] = ["folder", "next", "old"].map(|name| room.path().join(name));
+        for (folder, text) in [(&folder, "1"), (&next, "22")] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("config.toml"), text).unwrap();
+        }
+        let mut watched = Watched::new(folder.join("config.toml"));
+        check(&mut watched, || {
+            fs::rename(&folder, &old).unwrap();
+            fs::rename(&next, &folder).unwrap();
+        })
+        .await;
+        check(&mut watched, || fs::write(folder.join("config.toml"), "333").unwrap()).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ const CLASHES_TOLD: usize = 20;
 pub struct Sources {
     /// The configuration and its mistakes.
     pub loaded: watch::Receiver<Arc<Loaded>>,
+    /// The configuration as it was when the bridge started.
+    pub first: Arc<Loaded>,
     /// Every server.
     pub fleet: Arc<Fleet>,
     /// What is on offer.
@@ -70,6 +72,7 @@ pub fn data(sources: &Sources) -> Value {
             "keptFromBefore": loaded.keeps,
             "file": loaded.source.as_ref().map(|file| file.display().to_string()),
             "mistakes": mistakes,
+            "needNewStart": loaded.late(&sources.first),
             "notes": notes,
         },
         "servers": servers,
@@ -213,6 +216,11 @@ fn text(report: &Value) -> String {
         false => "Mistakes in the configuration (what they touch is not used):",
     };
     list(&mut text, mistakes, &report["config"]["mistakes"]);
+    list(
+        &mut text,
+        "Settings that changed, and hold when the bridge starts anew:",
+        &report["config"]["needNewStart"],
+    );
     list(&mut text, "Notes on the configuration:", &report["config"]["notes"]);
     clashes(&mut text, report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default());
     if let Some(error) = report["record"]["lastError"].as_str() {

@@ -72,6 +72,12 @@ impl Loaded {
         self
     }
 
+    /// The settings that are others than in the first reading of a bridge's life, for all of which that holds.
+    #[must_use]
+    pub fn late(&self, first: &Self) -> Vec<&'static str> {
+        Change::between(&first.config, &self.config).later
+    }
+
     fn keep(&mut self, before: &Self) {
         if self.is_empty && !before.config.servers.is_empty() {
             let mistake = self.source.as_deref().map(|file| Mistake::of_file(file, "is empty".into()));

@@ -95,8 +95,10 @@ impl House {
             wake: Wake::new(),
         };
         let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
-        let (loaded, holds) = watch::channel(Arc::new(loaded));
+        let first = Arc::new(loaded);
+        let (loaded, holds) = watch::channel(Arc::clone(&first));
         let sources = Arc::new(Sources {
+            first: Arc::clone(&first),
             loaded: holds,
             fleet: Arc::clone(&fleet),
             offers: Arc::clone(&offers),
@@ -119,7 +121,7 @@ impl House {
         let client = Client::new(around);
         let in_line_bytes_max = settings.in_line_max_bytes;
         let file = paths.config_file.clone().or_else(|| paths.config_default.clone());
-        let reloader = Some(Reloader { file, yard, fleet, loaded, orders });
+        let reloader = Some(Reloader { file, yard, fleet, first, loaded, orders });
         Self { journal, client, outlet, in_line_bytes_max, own, sources, reloader, changes }
     }
 

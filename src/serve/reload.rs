@@ -13,6 +13,7 @@ use crate::config::server::Server;
 use crate::config::{self, Loaded};
 use crate::downstream::LinkState;
 use crate::downstream::fleet::Fleet;
+use crate::downstream::interest::Wants;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
 use crate::names::ServerName;
@@ -48,6 +49,8 @@ pub struct Reloader {
     pub yard: Yard,
     /// The servers as they are.
     pub fleet: Arc<Fleet>,
+    /// The configuration as it was when the bridge started: some settings hold for all its life.
+    pub first: Arc<Loaded>,
     /// The configuration as it holds.
     pub loaded: watch::Sender<Arc<Loaded>>,
     /// What it is asked.
@@ -100,7 +103,7 @@ impl Reloader {
                 let mistakes: Vec<String> = new.mistakes.iter().map(ToString::to_string).collect();
                 Err(format!("everything stays as it was: {}", mistakes.join(", ")))
             }
-            false => Ok(told(&new, &change)),
+            false => Ok(told(&new, &change, &new.late(&self.first))),
         }
     }
 
@@ -122,6 +125,8 @@ impl Reloader {
         self.yard.offers.rearrange(known(&enabled));
         self.fleet.replace(pools);
         self.loaded.send_replace(Arc::clone(new));
+        let there: Vec<&ServerName> =
+            before.iter().filter(|pool| is_there(pool)).map(|pool| pool.name()).collect();
         for pool in before.iter() {
             if change.removed.contains(pool.name()) {
                 self.fleet.dismiss(pool, Farewell::Removed, &self.yard.commons.work);
@@ -131,10 +136,10 @@ impl Reloader {
         }
         let unlisted = self.yard.offers.view().unlisted;
         for server in change.added.iter().chain(&change.changed) {
-            let was_there = before.iter().any(|pool| pool.name() == server && is_there(pool));
             let Some(pool) = self.fleet.pool(server) else { continue };
             // What a server offers is told when it is known; nobody has asked for it by its tools yet.
-            if was_there || pool.terms.warm || unlisted.contains(server) {
+            let is_awaited = pool.base().interest.look(Wants::is_waiting) || unlisted.contains(server);
+            if there.contains(&server) || pool.terms.warm || is_awaited {
                 pool.base().wake();
             }
         }
@@ -191,15 +196,15 @@ fn say(new: &Loaded, change: &Change) {
     }
 }
 
-fn told(new: &Loaded, change: &Change) -> Value {
-    let Change { added, changed, removed, settings, later } = change;
+fn told(new: &Loaded, change: &Change, late: &[&str]) -> Value {
+    let Change { added, changed, removed, settings, .. } = change;
     json!({
         "file": new.source.as_ref().map(|file| file.display().to_string()),
         "added": names(added),
         "changed": names(changed),
         "removed": names(removed),
         "settings": settings,
-        "needNewStart": later,
+        "needNewStart": late,
         "mistakes": new.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -20,7 +20,7 @@ fn without_a_configuration_it_serves_its_own_tools() {
     let status = bridge.status();
     assert_eq!(
         status["config"],
-        json!({ "file": null, "keptFromBefore": false, "mistakes": [], "notes": [] })
+        json!({ "file": null, "keptFromBefore": false, "mistakes": [], "needNewStart": [], "notes": [] })
     );
     assert_eq!(status["servers"], json!([]));
 }

@@ -285,11 +285,13 @@ fn settings_hold_from_the_next_start_on_or_are_named_as_late() {
     let before = pid(&mut bridge, "s");
     change(&room, &bridge, &format!("[settings]\nfailure_threshold = 1\ndurability = 'power'\n{servers}"));
     bridge.wait_for_log("settings changed that need a new start of the bridge");
+    assert_eq!(bridge.status()["config"]["needNewStart"], json!(["durability"]));
     assert_eq!(pid(&mut bridge, "s"), before, "nothing is restarted for that");
     bridge.call("s__dies", json!({}));
     wait_until("one failure parks it", || server(&mut bridge, "s")["state"] == "parked");
     change(&room, &bridge, &format!("[settings]\nmax_concurrent = 1\n{servers}"));
     assert_eq!(server(&mut bridge, "s")["state"], "stopped", "it is another one now");
+    assert_eq!(bridge.status()["config"]["needNewStart"], json!([]), "it is as it was");
 }
 
 #[test]
@@ -315,4 +317,27 @@ fn a_server_that_is_replaced_again_and_again_loses_no_call() {
     }
     let rows = bridge.rows("SELECT count(DISTINCT pid) FROM server_events WHERE event = 'ready'");
     assert_eq!(rows[0][0], 6, "each time it was another process");
+}
+
+#[test]
+fn a_replaced_server_runs_again_without_a_call_if_it_ran() {
+    let text = |seconds: usize| entry("s", &["tool x"], &format!("start_timeout_s = {seconds}"));
+    let room = room(&text(10));
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__x", json!({}));
+    let before = pid(&mut bridge, "s");
+    change(&room, &bridge, &text(11));
+    assert_ne!(pid(&mut bridge, "s"), before);
+    let room = self::room(&text(10));
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__x", json!({}));
+    bridge.end();
+    // What it offers is stored, so that nobody has to start it.
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert_eq!(tools(&mut bridge), ["s__x"]);
+    change(&room, &bridge, &text(11));
+    assert_eq!(server(&mut bridge, "s")["state"], "stopped");
 }
