@@ -27,6 +27,8 @@ pub struct Watched {
     file: PathBuf,
     seen: Option<Print>,
     nudge: Arc<Notify>,
+    /// Something happened that was not looked at yet.
+    is_nudged: bool,
     watcher: Option<RecommendedWatcher>,
     /// With their numbers: a folder may be replaced by another of its name.
     folders: Vec<(PathBuf, u64)>,
@@ -46,20 +48,24 @@ impl Watched {
     #[must_use]
     pub fn new(file: PathBuf) -> Self {
         let (nudge, seen) = (Arc::default(), Print::of(&file));
-        let mut watched = Self { file, seen, nudge, watcher: None, folders: Vec::new() };
+        let mut watched = Self { file, seen, nudge, is_nudged: false, watcher: None, folders: Vec::new() };
         watched.arm();
         watched
     }
 
-    /// Waits until the file is another one than before, came, or went, and is written to its end.
+    /// Waits until the file is another one than before, came, or went, and is written to its end. May be
+    /// dropped at any time: the next wait misses nothing.
     pub async fn changed(&mut self) {
         loop {
             match self.watcher {
+                _ if self.is_nudged => {}
                 Some(_) => self.nudge.notified().await,
                 None => sleep(LOOK_EVERY).await,
             }
+            self.is_nudged = true;
             let begun = Instant::now();
             while begun.elapsed() < STILL_MAX && timeout(STILL, self.nudge.notified()).await.is_ok() {}
+            self.is_nudged = false;
             self.arm();
             let now = Print::of(&self.file);
             if self.seen != now {
@@ -159,6 +165,20 @@ mod tests {
         // A neighbour is none of ours, and to read it changes nothing.
         fs::write(room.path().join("other"), fs::read(&file).unwrap()).unwrap();
         assert!(timeout(STILL * 2, watched.changed()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_dropped_loses_no_change() {
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join("config.toml");
+        let mut watched = Watched::new(file.clone());
+        fs::write(&file, "1").unwrap();
+        // It has heard of it, and waits until it is written to its end.
+        let nudged = Arc::clone(&watched.nudge);
+        nudged.notified().await;
+        nudged.notify_one();
+        assert!(timeout(STILL / 4, watched.changed()).await.is_err());
+        check(&mut watched, || {}).await;
     }
 
     #[cfg(unix)]

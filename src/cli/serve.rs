@@ -9,7 +9,8 @@ use crate::paths::Overrides;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without a configuration the bridge serves its own tools only; with a broken one it still
-serves, and its tool bridge_status names every mistake with its line.
+serves, and its tool bridge_status names every mistake with its line. A configuration that changes
+holds at once, see bridge reload --help.
 
 The log goes to stderr; BRIDGE_LOG (or RUST_LOG) sets its filter, as in BRIDGE_LOG=debug.
 
