@@ -194,6 +194,8 @@ impl<'a> Trouble<'a> {
             ("unavailable", "crashed" | "exited_before_ready" | "too_slow" | "hung") => {
                 was(&[What::Kill, What::Stop, What::Flap, What::Flood], ALL)
             }
+            // Noise at its start, and then nothing.
+            ("unavailable", "protocol_garbage") => was(&[What::Flap], ALL),
             _ => false,
         }
     }
