@@ -30,7 +30,7 @@ struct Args {
     /// How long, in seconds, everything included
     #[arg(default_value_t = 110)]
     seconds: u64,
-    /// Does the same things in the same order as the run that printed this number
+    /// Makes the same random choices as the run that printed this number, if never at the same moments
     #[arg(long)]
     seed: Option<u64>,
     #[command(flatten)]
