@@ -372,12 +372,6 @@ impl Connection {
         *self.ended.borrow()
     }
 
-    /// Lines on the server's output that were no messages, and answers that came too late.
-    #[must_use]
-    pub fn noise(&self) -> (u64, u64) {
-        (self.garbage.load(Ordering::Relaxed), self.late.load(Ordering::Relaxed))
-    }
-
     /// Waits until what this server says can be passed on.
     pub async fn room_for_more(&self) {
         self.said.room().await;

@@ -59,6 +59,12 @@ impl Connection {
         self.slots.get_or_init(|| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
     }
 
+    /// Lines on the server's output that were no messages, and answers that came too late.
+    #[must_use]
+    pub fn noise(&self) -> (u64, u64) {
+        (self.garbage.load(Ordering::Relaxed), self.late.load(Ordering::Relaxed))
+    }
+
     /// Whether every request that is under way was written.
     #[must_use]
     pub fn has_written_all(&self) -> bool {
