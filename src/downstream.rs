@@ -293,16 +293,18 @@ impl Link {
     /// so does this.
     ///
     /// # Errors
-    /// When the start fails, the server is parked, or twice its start timeout has passed.
+    /// When the start fails, the server is parked, or rests for longer than anybody waits: twice its start
+    /// timeout.
     pub async fn ready(&self) -> Result<Arc<Connection>, NotReady> {
         let patience = self.start_timeout.saturating_mul(2);
-        tokio::time::timeout(patience, self.wait_ready()).await.unwrap_or_else(|_| {
+        tokio::time::timeout(patience, self.wait_ready(patience)).await.unwrap_or_else(|_| {
             let what = format!("did not become ready within {} s", patience.as_secs());
-            Err(NotReady { ending: Arc::new(Ending::of(Cause::TooSlow, what)), retry_after: None })
+            let retry_after = Some(self.start_timeout);
+            Err(NotReady { ending: Arc::new(Ending::of(Cause::TooSlow, what)), retry_after })
         })
     }
 
-    async fn wait_ready(&self) -> Result<Arc<Connection>, NotReady> {
+    async fn wait_ready(&self, patience: Duration) -> Result<Arc<Connection>, NotReady> {
         let mut status = self.status.clone();
         let failed_before = status.borrow().failed_starts;
         loop {
@@ -314,7 +316,9 @@ impl Link {
                 LinkState::Parked { until, because } if *until > Instant::now() => {
                     return Err(NotReady::until(*until, because));
                 }
-                LinkState::Resting { until, because } if now.failed_starts > failed_before => {
+                LinkState::Resting { until, because }
+                    if now.failed_starts > failed_before || *until > Instant::now() + patience =>
+                {
                     return Err(NotReady::until(*until, because));
                 }
                 _ => {}
@@ -343,4 +347,23 @@ pub fn link(
     let (orders, receiver) = mpsc::channel(16);
     let interest = Arc::default();
     (Link { name, call_timeout, start_timeout, interest, status, orders }, sender, receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_in_vain_for_a_server_that_rests_for_long() {
+        let second = Duration::from_secs(1);
+        let (link, status, _orders) = link(ServerName::parse("s").unwrap(), second, second);
+        let because = Arc::new(Ending::of(Cause::Crashed, "fell"));
+        status.send_modify(|status| {
+            status.state = LinkState::Resting { until: Instant::now() + second * 20, because };
+        });
+        let asked = Instant::now();
+        let refused = link.ready().await.unwrap_err();
+        assert_eq!((refused.ending.what.as_str(), refused.ending.cause), ("fell", Cause::Crashed));
+        assert!(refused.retry_after.unwrap() > second * 18 && asked.elapsed() < second);
+    }
 }
