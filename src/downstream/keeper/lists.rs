@@ -90,7 +90,8 @@ impl Asked<'_> {
             items
         };
         let (tools, prompts, (resources, templates)) = join3(
-            of(List::Tools, self.server.start_timeout),
+            // As long as the start may take, which the caller knows: a server without its tools is not ready.
+            of(List::Tools, Duration::MAX),
             beside(List::Prompts),
             futures_util::future::join(beside(List::Resources), beside(List::Templates)),
         )
