@@ -85,7 +85,7 @@ fn lists(room: &Room, report: &mut Report) -> Result<()> {
         client.close()?;
     }
     report.figure("pages of the list", pages);
-    report.at_most("stored list, all pages, median ms", quantile(&mut asked, 0.5), LIST_MAX_MS);
+    report.in_time("stored list, all pages, median ms", quantile(&mut asked, 0.5), LIST_MAX_MS);
     report.figure(
         "stored list, from the bridge's start, median ms",
         format!("{:.1}", quantile(&mut started, 0.5)),
@@ -100,8 +100,8 @@ fn starts(client: &Arc<Client>, report: &mut Report) -> Result<()> {
         format!("{:.1}", gauge::memory(client.pid).unwrap_or(f64::NAN)),
     );
     progress("first calls");
-    report.at_most("first call of a cold server, ms", ms(calls(client, 0..1)?), START_MAX_MS);
-    report.at_most("first calls of 99 at once, ms", ms(calls(client, 1..SERVERS)?), START_MAX_MS);
+    report.in_time("first call of a cold server, ms", ms(calls(client, 0..1)?), START_MAX_MS);
+    report.in_time("first calls of 99 at once, ms", ms(calls(client, 1..SERVERS)?), START_MAX_MS);
     report.figure(
         "memory with all servers, MB",
         format!("{:.1}", gauge::memory(client.pid).unwrap_or(f64::NAN)),
@@ -121,7 +121,7 @@ fn together(client: &Arc<Client>, report: &mut Report) -> Result<()> {
         }
         best = best.min(quantile(&mut took, 0.5));
     }
-    report.at_most(&format!("{CALLS} calls of 50 ms at once, median / 50 ms"), best, SLOWER_MAX);
+    report.in_time(&format!("{CALLS} calls of 50 ms at once, median / 50 ms"), best, SLOWER_MAX);
     report.figure("  rounds", rounds);
     let cpu = processes::cpu(client.pid) - before;
     report.figure(

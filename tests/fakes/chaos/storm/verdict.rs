@@ -159,7 +159,7 @@ impl Verdict<'_> {
         }
         report.figure("untouched servers, median p99 ms, quiet", format!("{:.2}", p99.0));
         report.figure("untouched servers, median p99 ms, in trouble", format!("{:.2}", p99.1));
-        report.at_most("untouched servers, trouble / quiet", p99.1 / p99.0, SLOWER_MAX);
+        report.in_time("untouched servers, trouble / quiet", p99.1 / p99.0, SLOWER_MAX);
     }
 
     fn tell_record(&self, fates: &[Fate], report: &mut Report) -> Result<()> {
