@@ -37,7 +37,8 @@ fn line(pool: &Pool, row: &Row) -> String {
         active => format!("{active} under way"),
     };
     let (server, state) = (pool.name(), row.status.state.word());
-    format!("{server} ({}{whose}): {state}{process}, {use_}, {} calls so far", row.kind, row.requests)
+    let plural = if row.requests == 1 { "" } else { "s" };
+    format!("{server} ({}{whose}): {state}{process}, {use_}, {} call{plural} so far", row.kind, row.requests)
 }
 
 fn whose(row: &Row) -> Vec<(&'static str, String)> {

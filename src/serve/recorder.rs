@@ -34,6 +34,8 @@ impl Watcher for Recorder {
             Happened::Ready { phases, .. } => Some(*phases),
             _ => None,
         };
+        // What the bridge ended itself is as it should be.
+        let is_trouble = matches!(event, Happened::Ended { .. } | Happened::Parked { .. });
         let event = row(server, event);
         let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
         let ((session, thread), user) = (tenant.logged(), tenant.user.as_deref());
@@ -44,7 +46,7 @@ impl Watcher for Recorder {
                 spawned_ms = ms(spawned), handshake_ms = ms(handshake), first_list_ms = ms(first_list),
                 "server event"
             ),
-            None if matches!(word, "exit" | "parked") => {
+            None if is_trouble => {
                 tracing::warn!(%server, session, thread, user, pid, elapsed_ms, reason, event = word, "server event");
             }
             None => {
