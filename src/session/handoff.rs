@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::catalog::Shown;
+use crate::downstream::pool::key::Tenant;
 use crate::era::Era;
 use crate::guard::Guarded;
 use crate::list::List;
@@ -70,6 +71,8 @@ pub struct Patience {
 pub struct About {
     call: CallId,
     session: SessionId,
+    /// Whose it is: nobody else gets its result.
+    tenant: Tenant,
     server: Option<Arc<str>>,
     tool: Arc<str>,
     started: Instant,
@@ -122,6 +125,7 @@ impl Client {
         let about = About {
             call: begun.call,
             session: begun.session,
+            tenant: call.tenant.clone(),
             server: begun.server.clone(),
             tool: Arc::clone(&begun.tool),
             started: row.started,

@@ -162,6 +162,31 @@ fn a_call_that_is_not_kept_is_said_to_be_none() {
 }
 
 #[test]
+fn the_result_of_a_thread_or_a_user_is_no_one_elses() {
+    let room = hurried().server("s", &["on tools/call slow: sleep 1300"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let ask = |bridge: &mut Bridge, name: &str, arguments: Value, whose: Value| {
+        bridge.ask("tools/call", &json!({ "name": name, "arguments": arguments, "_meta": whose }))
+    };
+    let own = json!({ "bridge/threadId": "t1", "bridge/userId": "ann" });
+    let call = number(&ask(&mut bridge, "s__slow", json!({ "n": 1 }), own.clone()));
+    let others = [
+        json!({ "bridge/threadId": "t1", "bridge/userId": "bob" }),
+        json!({ "bridge/threadId": "t2", "bridge/userId": "ann" }),
+        json!({ "bridge/threadId": "t1" }),
+        json!({}),
+    ];
+    for whose in others {
+        for arguments in [json!({ "call": call, "cancel": true }), json!({ "call": call })] {
+            check_unknown(&ask(&mut bridge, "bridge_result", arguments, whose.clone()));
+        }
+    }
+    let result = ask(&mut bridge, "bridge_result", json!({ "call": call }), own);
+    assert_eq!(echoed(&result), &json!({ "n": 1 }));
+}
+
+#[test]
 fn progress_is_told_of_the_request_that_waits_and_of_none_that_is_answered() {
     let slow = "on tools/call slow: progress 1; sleep 1600; progress 1; sleep 50; progress 1";
     let room = hurried().server("s", &[slow]);

@@ -113,7 +113,7 @@ impl Client {
     /// bridge's own tool: its row is `ok`, whatever the call came to.
     async fn fetched(&self, request: &Call, rules: Rules, asking: &Arc<Asking>, teller: &Teller<'_>) -> End {
         let wish = Wish::of(request);
-        let found = wish.call.and_then(|call| self.handed_off.about(call, rules.session));
+        let found = wish.call.and_then(|call| self.handed_off.about(call, &request.tenant));
         let (Some(call), Some(about)) = (wish.call, found) else { return unknown(&wish, teller) };
         if wish.cancels {
             about.called_off_by.call_off(CalledOff::ByClient);

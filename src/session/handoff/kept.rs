@@ -8,10 +8,11 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use crate::downstream::pool::key::Tenant;
 use crate::guard::CalledOff;
 use crate::session::handoff::About;
 use crate::session::parked::Parked;
-use crate::store::ids::{CallId, SessionId};
+use crate::store::ids::CallId;
 use crate::wire::{Cut, Envelope, Frame, Span, span_of, splice};
 
 /// A result can be had for so long after it came.
@@ -152,10 +153,10 @@ impl HandedOff {
         has_room.then(|| Running { handed_off: Arc::clone(self), call })
     }
 
-    /// What is known of a call, if it is one of this session.
-    pub(super) fn about(&self, call: CallId, session: SessionId) -> Option<About> {
+    /// What is known of a call, if it is one of this session, and there of this thread and user.
+    pub(super) fn about(&self, call: CallId, tenant: &Tenant) -> Option<About> {
         let table = self.lock();
-        table.calls.get(&call).map(|call| &call.about).filter(|about| about.session == session).cloned()
+        table.calls.get(&call).map(|call| &call.about).filter(|about| about.tenant == *tenant).cloned()
     }
 
     /// Waits for what a call came to; `None` when it is not kept (any more). Questions are given once.
@@ -258,6 +259,7 @@ mod tests {
 
     use super::*;
     use crate::session::pending::{Extras, Pending};
+    use crate::store::ids::SessionId;
 
     const MIB: usize = 1 << 20;
 
@@ -266,6 +268,7 @@ mod tests {
         About {
             call: CallId::parse(&number.to_string()).unwrap(),
             session: SessionId::parse("0000000000000007").unwrap(),
+            tenant: Tenant::default(),
             server: None,
             tool: "t".into(),
             started: Instant::now(),
@@ -280,7 +283,7 @@ mod tests {
 
     fn is_there(handed_off: &HandedOff, number: i64) -> bool {
         let about = about(number);
-        handed_off.about(about.call, about.session).is_some()
+        handed_off.about(about.call, &about.tenant).is_some()
     }
 
     #[tokio::test(start_paused = true)]
