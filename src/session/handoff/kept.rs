@@ -105,14 +105,17 @@ impl Running {
     /// Keeps what it came to.
     pub fn keep(self, kept: Kept) -> CallId {
         let gone = {
-            let mut table = self.handed_off.lock();
-            let bytes = kept.bytes();
+            let (mut held, bytes) = (self.handed_off.lock(), kept.bytes());
+            let table = &mut *held;
+            if let Some(call) = table.calls.get_mut(&self.call) {
+                // The request is not kept any more.
+                table.bytes -= std::mem::take(&mut call.bytes);
+            }
             // It takes no other place than the one that it has.
             let gone = table.make_room(0, bytes);
             if let Some(call) = table.calls.get_mut(&self.call) {
-                let before = std::mem::replace(&mut call.bytes, bytes);
-                call.state = State::Ended(kept);
-                table.bytes = table.bytes - before + bytes;
+                (call.bytes, call.state) = (bytes, State::Ended(kept));
+                table.bytes += bytes;
                 table.results.push_back(self.call);
             }
             gone
@@ -140,8 +143,9 @@ impl HandedOff {
     pub(super) fn enter(self: &Arc<Self>, about: About, bytes: usize) -> Option<Running> {
         let (call, gone, has_room) = {
             let mut table = self.lock();
-            let gone = table.make_room(1, bytes);
-            let has_room = table.has_room(1, bytes);
+            // What would have no room anyway costs nobody a result.
+            let has_room = table.could_have_room(bytes);
+            let gone = if has_room { table.make_room(1, bytes) } else { Vec::new() };
             let call = about.call;
             if has_room {
                 table.bytes += bytes;
@@ -228,6 +232,13 @@ impl Table {
         self.results.retain(|other| *other != number);
         self.bytes -= call.bytes;
         Some(call)
+    }
+
+    /// Whether one more call could run on, if no result were kept.
+    fn could_have_room(&self, bytes: usize) -> bool {
+        let running = self.calls.values().filter(|call| !matches!(call.state, State::Ended(_)));
+        let (calls, taken) = running.fold((0, 0), |(calls, taken), call| (calls + 1, taken + call.bytes));
+        calls < CALLS_MAX && taken + bytes <= BYTES_MAX
     }
 
     fn has_room(&self, calls: usize, bytes: usize) -> bool {
@@ -331,6 +342,17 @@ mod tests {
         assert!(!is_there(&handed_off, 1) && is_there(&handed_off, 2) && is_there(&handed_off, 3));
         handed_off.enter(about(4), 1).unwrap().keep(answer(BYTES_MAX));
         assert!(!is_there(&handed_off, 3) && is_there(&handed_off, 4));
+    }
+
+    #[test]
+    fn no_result_makes_room_in_vain() {
+        let handed_off = Arc::new(HandedOff::default());
+        handed_off.enter(about(1), 1).unwrap().keep(answer(20 * MIB));
+        let large = handed_off.enter(about(2), 40 * MIB).unwrap();
+        assert!(handed_off.enter(about(3), 30 * MIB).is_none() && is_there(&handed_off, 1));
+        large.keep(answer(40 * MIB));
+        assert!(is_there(&handed_off, 1) && is_there(&handed_off, 2), "the request went, the result came");
+        assert_eq!(handed_off.lock().bytes, 60 * MIB);
     }
 
     #[tokio::test]
