@@ -208,9 +208,7 @@ impl Pool {
     /// When there are too many, or the pool is stopped.
     pub async fn lease(self: &Arc<Self>, wish: &Wish<'_>) -> Result<Lease, NotReady> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        if let Some(giver) = wish.at.and_then(|number| self.at(number)) {
-            let mut lease = Lease::new(self, &giver);
-            lease.busy = self.begin(&giver.tenant);
+        if let Some(lease) = wish.at.and_then(|number| self.take_at(number)) {
             return Ok(lease);
         }
         let busy = self.begin(wish.tenant);

@@ -1,7 +1,7 @@
 //! A request's hold on a connection, and the place that it takes there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -10,12 +10,13 @@ use crate::downstream::pool::key::{Key, Wish};
 use crate::downstream::pool::member::Member;
 use crate::downstream::pool::tenants::Busy;
 use crate::downstream::pool::{Pool, Scarce};
-use crate::downstream::{Link, NotReady};
+use crate::downstream::{Ending, Link, NotReady};
+use crate::outcome::Cause;
 
 /// A connection in the hands of a request: no idle rule ends it until it is dropped.
 pub struct Lease {
     pool: Arc<Pool>,
-    member: Arc<Member>,
+    pub(super) member: Arc<Member>,
     /// The thread's and the user's, which are not silent meanwhile.
     pub(super) busy: Option<Busy>,
 }
@@ -58,6 +59,11 @@ impl Lease {
     /// # Errors
     /// When the server cannot be had, or has too many calls.
     pub async fn slot(&self, wish: &Wish<'_>) -> Result<Slot, NotReady> {
+        // Who has a lease before its pool retires is waited for, and nobody else: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        if let Some(farewell) = self.pool.farewell() {
+            return Err(NotReady::of(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what()))));
+        }
         let link = &self.member.link;
         let mut at_once = link.awake();
         if at_once.is_some() {

@@ -100,6 +100,11 @@ impl Member {
         matches!(self.key, Key::Call(_)) && !self.has_task()
     }
 
+    /// Whether it has the connection with this number, and does not end.
+    pub fn is_number(&self, number: u64) -> bool {
+        !self.is_over() && self.link.at_once().is_some_and(|connection| connection.number() == number)
+    }
+
     /// Tells its keeper to end it. The first word counts.
     pub fn end(&self, farewell: Farewell) {
         self.stop.send_if_modified(|told| told.is_none() && told.replace(farewell).is_none());

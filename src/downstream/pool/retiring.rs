@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
@@ -23,6 +24,8 @@ impl Pool {
     pub fn retire(self: &Arc<Self>, farewell: Farewell) -> impl Future<Output = ()> + Send + use<> {
         // The first word counts.
         let _ = self.retired.set(farewell);
+        // Before it looks who has a connection in their hands (`Lease::slot`).
+        fence(Ordering::SeqCst);
         let pool = Arc::clone(self);
         async move {
             if farewell != Farewell::Restarted {

@@ -205,10 +205,18 @@ impl Pool {
 
     /// The connection with this number, unless it ends.
     pub(super) fn at(&self, number: u64) -> Option<Arc<Member>> {
-        let is_it = |member: &&Arc<Member>| {
-            !member.is_over() && member.link.at_once().is_some_and(|connection| connection.number() == number)
+        self.members().into_iter().find(|member| member.is_number(number))
+    }
+
+    /// Takes the connection with this number, unless it ends. Nobody ends it meanwhile as one that is free.
+    pub(super) fn take_at(self: &Arc<Self>, number: u64) -> Option<Lease> {
+        let mut lease = {
+            let table = self.lock();
+            let mut members = std::iter::once(&self.base).chain(table.members.values());
+            Lease::new(self, members.find(|member| member.is_number(number))?)
         };
-        self.members().iter().find(is_it).cloned()
+        lease.busy = self.begin(&lease.member.tenant);
+        Some(lease)
     }
 
     /// Every connection in the order in which they were made, the base one first.

@@ -361,6 +361,19 @@ async fn a_pool_that_stops_ends_all_and_makes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_in_the_moment_in_which_a_pool_retires_is_sent_to_the_next_one() {
+    let ground = ground(Scope::Shared, Capacity::default());
+    drop(ground.begin("", "").await.unwrap());
+    let tenant = of("", "");
+    let gone = ground.pool.retire(Farewell::Changed);
+    let lease = ground.pool.lease(&call(&tenant)).await.unwrap();
+    assert!(lease.slot(&call(&tenant)).await.is_err(), "nobody waits for its call any more");
+    assert!(lease.is_over());
+    drop(lease);
+    gone.await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn figures_count_users_threads_and_who_found_a_connection() {
     let ground = ground(Scope::Thread, Capacity::default());
     let held = ground.begin("t1", "ann").await.unwrap();
