@@ -39,6 +39,24 @@ impl Shown {
         let tool: Option<Tool<'_>> = serde_json::from_slice(&self.definition).ok();
         tool.is_some_and(|tool| tool.output_schema.is_some())
     }
+
+    /// Whether it is a tool that says that a second call does no more than the first one did.
+    #[must_use]
+    pub fn may_be_repeated(&self) -> bool {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Annotations {
+            read_only_hint: bool,
+            idempotent_hint: bool,
+        }
+        #[derive(Deserialize)]
+        struct Tool {
+            #[serde(default)]
+            annotations: Annotations,
+        }
+        let tool: Option<Tool> = serde_json::from_slice(&self.definition).ok();
+        tool.is_some_and(|tool| tool.annotations.read_only_hint || tool.annotations.idempotent_hint)
+    }
 }
 
 /// One page of a list.

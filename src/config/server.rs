@@ -31,6 +31,9 @@ pub struct Server {
     pub start_timeout: Duration,
     /// `call_timeout_s`, 1 to 86,400, default 300: the longest that a call may take.
     pub call_timeout: Duration,
+    /// `trust_annotations`, default false: a call of a tool that says of itself that it only reads, or that
+    /// twice is as good as once, is sent once more when the server ended before it answered.
+    pub trust_annotations: bool,
     /// Whose calls share one of its connections.
     pub scope: Scope,
     /// How many calls and connections it may have at once, where its entry says so.
@@ -41,8 +44,18 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The keys of an entry.
-const KEYS: [&str; 9] =
-    ["command", "args", "env", "cwd", "enabled", "warm", "start_timeout_s", "call_timeout_s", "scope"];
+const KEYS: [&str; 10] = [
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "enabled",
+    "warm",
+    "start_timeout_s",
+    "call_timeout_s",
+    "trust_annotations",
+    "scope",
+];
 
 /// The keys that say a server is reached over HTTP.
 const URL_KEYS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
@@ -138,6 +151,7 @@ fn read(
     let warm = entry.bool("warm", report).unwrap_or(false);
     let start_timeout = entry.seconds("start_timeout_s", (1, 600), report).unwrap_or(START_TIMEOUT);
     let call_timeout = entry.seconds("call_timeout_s", (1, 86_400), report).unwrap_or(CALL_TIMEOUT);
+    let trust_annotations = entry.bool("trust_annotations", report).unwrap_or(false);
     let scope = Scope::read(&mut entry, report).unwrap_or_default();
     let capacity = Said::read(&mut entry, report);
     others(entry, around.dialect, report);
@@ -151,6 +165,7 @@ fn read(
         warm,
         start_timeout,
         call_timeout,
+        trust_annotations,
         scope,
         capacity,
     })

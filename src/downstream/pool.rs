@@ -75,6 +75,8 @@ pub struct Terms {
     pub start_timeout: Duration,
     /// Whether it is started with the first list.
     pub warm: bool,
+    /// Whether what its tools say of themselves is believed.
+    pub trust_annotations: bool,
     /// When it may be started again: one for all of its connections.
     pub budget: Arc<Budget>,
     /// Whose calls share a connection.

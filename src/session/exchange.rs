@@ -17,6 +17,7 @@ use crate::downstream::question::{self, Question};
 use crate::downstream::relay::Hears;
 use crate::downstream::{Ending, NotReady};
 use crate::era::Era;
+use crate::list::List;
 use crate::policy::retry::{Retry, Sent};
 use crate::router::{Call, Fault, Routed};
 use crate::session::Client;
@@ -143,7 +144,7 @@ impl Exchange {
                 }
                 Ok(answer) => return Turn::Answer(answer),
                 Err(Lost::TooLarge { bytes }) => Fault::TooLarge { bytes },
-                Err(Lost::Ended { written, ending }) => match self.send_again(written, ending) {
+                Err(Lost::Ended { written, ending }) => match self.send_again(written, ending, client) {
                     None => continue,
                     Some(fault) => fault,
                 },
@@ -187,8 +188,9 @@ impl Exchange {
         Ok(in_flight)
     }
 
-    fn send_again(&mut self, written: bool, ending: Arc<Ending>) -> Option<Fault> {
-        match (Sent { written, reads: self.reads, again: self.sent_again }).retry() {
+    fn send_again(&mut self, written: bool, ending: Arc<Ending>, client: &Client) -> Option<Fault> {
+        let reads = self.reads || self.may_be_repeated(client);
+        match (Sent { written, reads, again: self.sent_again }).retry() {
             Retry::Again => {
                 self.sent_again = true;
                 None
@@ -196,6 +198,19 @@ impl Exchange {
             Retry::NotSent => Some(Fault::NotReady(NotReady::of(ending))),
             Retry::Unknown => Some(Fault::Ended(ending)),
         }
+    }
+
+    /// Whether it calls a tool that may be called twice, by the word of a server that is believed.
+    fn may_be_repeated(&self, client: &Client) -> bool {
+        self.routed.pool().terms.trust_annotations
+            && self.call.is_call
+            && client
+                .router
+                .offers
+                .view()
+                .catalog
+                .find(List::Tools, &self.call.shown)
+                .is_some_and(|shown| shown.server == self.routed.server && shown.may_be_repeated())
     }
 
     /// Asks a client that takes requests what a modern server wants to know, and prepares the retry

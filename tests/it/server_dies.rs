@@ -130,6 +130,45 @@ fn a_request_that_was_never_written_is_sent_to_the_next_life_of_the_server() {
 }
 
 #[test]
+fn a_tool_that_may_be_called_twice_is_called_again_where_its_server_is_trusted() {
+    let script = [
+        r#"tool read {"annotations":{"readOnlyHint":true}}"#,
+        r#"tool same {"annotations":{"idempotentHint":true}}"#,
+        r#"tool write {"annotations":{"readOnlyHint":false}}"#,
+        "record $ROOM/record",
+        "on tools/call read: once $ROOM/read exit 3",
+        "on tools/call same: once $ROOM/same exit 3",
+        "on tools/call write: once $ROOM/write exit 3",
+    ];
+    let check = |more: &str, again: [bool; 3]| {
+        let room = Room::new().server_with("s", &script, more);
+        let mut bridge = room.start();
+        bridge.initialize();
+        for (tool, again) in ["read", "same", "write"].into_iter().zip(again) {
+            let answer = bridge.call(&format!("s__{tool}"), json!({ "n": 1 }));
+            match again {
+                true => assert_eq!(echoed(&answer), &json!({ "n": 1 }), "{tool}"),
+                false => assert_eq!(kind(&answer), "outcome_unknown", "{tool}"),
+            }
+        }
+        let sent = 3 + again.into_iter().filter(|again| *again).count();
+        assert_eq!(room.recorded("record", "tools/call").len(), sent);
+        assert_eq!(bridge.rows("SELECT count(*) FROM tool_calls")[0][0], 3);
+    };
+    check("trust_annotations = true", [true, true, false]);
+    check("", [false; 3]);
+}
+
+#[test]
+fn a_tool_is_called_again_only_once() {
+    let script = [r#"tool read {"annotations":{"readOnlyHint":true}}"#, "on tools/call read: exit 3"];
+    let room = Room::new().server_with("s", &script, "trust_annotations = true");
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert_eq!(kind(&bridge.call("s__read", json!({}))), "outcome_unknown");
+}
+
+#[test]
 fn a_server_that_stops_reading_ends_its_calls_long_before_their_deadline() {
     // It shakes hands, lists nothing, and closes its input.
     let server = r#"read l; echo '{"jsonrpc":"2.0","id":1099511627776,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}'; read l; read l; echo '{"jsonrpc":"2.0","id":1099511627777,"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}}'; exec 0<&-; sleep 60"#;

@@ -107,6 +107,7 @@ impl Pool {
             warm: false,
             start_timeout: Duration::from_secs(20),
             call_timeout: Duration::from_secs(20),
+            trust_annotations: false,
             scope: Scope::Shared,
             capacity: Said::default(),
         };

@@ -98,6 +98,7 @@ fn ground(scope: Scope, capacity: Capacity) -> Ground {
         call_timeout: MINUTE,
         start_timeout: MINUTE,
         warm: false,
+        trust_annotations: false,
         budget: Budget::new(Limits::default()),
         scope,
         capacity,

@@ -50,6 +50,7 @@ fn known(name: &str, program: &Path) -> Known {
         warm: false,
         start_timeout: Duration::from_secs(1),
         call_timeout: Duration::from_secs(1),
+        trust_annotations: false,
         scope: Scope::Shared,
         capacity: Said::default(),
     };

@@ -64,6 +64,7 @@ impl Yard {
             call_timeout: server.call_timeout,
             start_timeout: server.start_timeout,
             warm: server.warm,
+            trust_annotations: server.trust_annotations,
             budget: Arc::clone(&budget),
             scope: server.scope,
             capacity: server.capacity.over(&self.capacity),
@@ -100,6 +101,7 @@ impl Yard {
             call_timeout: CALL_TIMEOUT,
             start_timeout: CALL_TIMEOUT,
             warm: false,
+            trust_annotations: false,
             budget: Budget::new(Limits::default()),
             scope: Scope::Shared,
             // They are quick, or hold up nobody.
