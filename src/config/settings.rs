@@ -217,3 +217,17 @@ fn idle(
 fn mib(fields: &mut Fields, key: &str, report: &mut Report<'_>) -> Option<usize> {
     fields.number(key, (1, 1024), report).map(|mib| mib as usize * MIB)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_stands_in_the_example_and_in_the_readme() {
+        for key in [&Settings::KEYS[..], &Said::KEYS].concat() {
+            let line = format!("\n{key} = ");
+            assert!(crate::config::EXAMPLE.contains(&line), "{key} is not in the example");
+            assert!(include_str!("../../README.md").contains(&line), "{key} is not in the README");
+        }
+    }
+}
