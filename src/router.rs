@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::downstream::connection::Outgoing;
 use crate::downstream::connection::in_flight::InFlight;
-use crate::downstream::connection::{Lost, Outgoing};
 use crate::downstream::fleet::Fleet;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::pool::Pool;
@@ -283,7 +283,7 @@ impl Router {
     /// Brings a request to its server, where it has its place.
     ///
     /// # Errors
-    /// When the server has no such tool or prompt, or ended; the request was not sent.
+    /// When the server has no such tool or prompt; the request was not sent.
     pub async fn send(
         &self,
         routed: &Routed,
@@ -313,11 +313,7 @@ impl Router {
             token: call.token.as_deref(),
             hears: Arc::clone(&call.hears),
         };
-        let asked = connection.ask(outgoing).map(|in_flight| in_flight.with(lease.hold(slot)));
-        asked.map_err(|lost| match lost {
-            Lost::Ended { ending, .. } => Fault::NotReady(NotReady::of(ending)),
-            Lost::TooLarge { bytes } => Fault::TooLarge { bytes },
-        })
+        Ok(connection.ask(outgoing).with(lease.hold(slot)))
     }
 
     /// The name for its server. A server that has been started by now has said what it offers.

@@ -310,18 +310,16 @@ impl Connection {
         self.questions.send_modify(|open| *open = open.saturating_sub(1));
     }
 
-    /// Puts a client's request on its way. Dropping what comes back takes the request back: the server
-    /// is told, and its late answer is swallowed.
-    ///
-    /// # Errors
-    /// When the connection has ended; the request was not written.
-    pub fn ask<'a>(self: &Arc<Self>, outgoing: Outgoing<'a>) -> Result<InFlight, Lost> {
+    /// Puts a client's request on its way; a connection that has just ended says so in the answer's place.
+    /// Dropping what comes back takes the request back: the server is told, its late answer is swallowed.
+    pub fn ask<'a>(self: &Arc<Self>, outgoing: Outgoing<'a>) -> InFlight {
         self.is_used();
-        self.put(outgoing.token, Some(outgoing.hears), |id| {
+        let asked = self.put(outgoing.token, Some(outgoing.hears), |id| {
             let mut cuts: Vec<Cut<'_>> = outgoing.cuts;
             cuts.push(Cut { span: outgoing.id, text: id.as_bytes() });
             splice(outgoing.line, &cuts)
-        })
+        });
+        asked.unwrap_or_else(|lost| InFlight::lost(self, lost))
     }
 
     /// Puts a request of the bridge's own on its way; `params` is a JSON object.

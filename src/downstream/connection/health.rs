@@ -228,7 +228,7 @@ mod tests {
         tokio::time::sleep(HOUR / 2).await;
         let outgoing =
             Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears: Arc::new(Nobody) };
-        let mut in_flight = connection.ask(outgoing).unwrap();
+        let mut in_flight = connection.ask(outgoing);
         let ask = tokio::spawn({
             let connection = Arc::clone(&connection);
             async move { connection.unused_for(HOUR).await }
@@ -244,6 +244,18 @@ mod tests {
         let elapsed = start.elapsed();
         assert!(elapsed >= HOUR / 2 + HOUR * 4 && elapsed < HOUR * 6, "{elapsed:?}");
         assert!(connection.end_if_unused(ending()) && connection.has_ended());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_in_the_moment_of_the_end_hears_that_it_was_not_written() {
+        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
+        // Who looked for it a moment ago has it in its hands.
+        assert!(connection.end_if_unused(ending()));
+        let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
+        let outgoing =
+            Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears: Arc::new(Nobody) };
+        let lost = connection.ask(outgoing).answer().await;
+        assert!(matches!(lost, Err(Lost::Ended { written: false, .. })), "{lost:?}");
     }
 
     #[tokio::test(start_paused = true)]

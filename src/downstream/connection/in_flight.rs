@@ -20,6 +20,14 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// A request that was lost before it had an id.
+    pub(super) fn lost(connection: &Arc<Connection>, lost: Lost) -> Self {
+        let (reply, answer) = oneshot::channel();
+        // The receiver is ours.
+        let _ = reply.send(Err(lost));
+        Self { connection: Arc::clone(connection), id: 0, answer, hold: None }
+    }
+
     /// Waits for the server's answer.
     ///
     /// # Errors
