@@ -202,15 +202,22 @@ fn resources_of_a_server_that_does_not_tell_are_asked_for_each_time() {
 #[test]
 fn prompts_of_a_server_that_does_not_tell_are_shown_at_once_and_asked_for_beside() {
     let script = [
+        "record $ROOM/record".to_owned(),
         can(&json!({ "prompts": {} })),
-        r#"on prompts/list: once $ROOM/1 reply {"prompts":[]}; reply {"prompts":[{"name":"p"}]}"#.to_owned(),
+        r#"on prompts/list: once $ROOM/1 reply {"prompts":[]}; sleep 1000; reply {"prompts":[{"name":"p"}]}"#
+            .to_owned(),
     ];
     let room = Room::new().server("s", &self::script(&script));
     let mut bridge = room.start();
     bridge.initialize();
     assert_eq!(list(&mut bridge, "prompts/list"), [] as [&str; 0]);
-    wait_until("the prompts are asked for again", || list(&mut bridge, "prompts/list") == ["s__p"]);
+    // A list that is on its way to the client when they arrive shows them, and they are not told then.
+    wait_until("the prompts are asked for again", || {
+        assert_eq!(list(&mut bridge, "prompts/list"), [] as [&str; 0], "shown at once");
+        asked(&room, "prompts/list") == 2
+    });
     bridge.told("notifications/prompts/list_changed");
+    assert_eq!(list(&mut bridge, "prompts/list"), ["s__p"]);
 }
 
 #[test]
