@@ -165,10 +165,11 @@ pub struct Step {
 impl Interest {
     /// Changes what is wanted; the server is told soon. [`Interest::settled`] waits for it.
     pub fn want(&self, change: impl FnOnce(&mut Wants)) -> u64 {
+        let mut state = self.lock();
         if let Some(heir) = self.heir.get() {
+            drop(state);
             return heir.want(change);
         }
-        let mut state = self.lock();
         state.wants.is_new = false;
         change(&mut state.wants);
         if state.wants.is_new {
@@ -181,10 +182,17 @@ impl Interest {
     /// The client subscribed to a resource, and the server knows it. Beyond a limit it is not kept: then a
     /// server that is started anew is not told again.
     pub fn subscribed(&self, uri: &str) {
-        if let Some(heir) = self.heir.get() {
-            return heir.subscribed(uri);
-        }
         let mut state = self.lock();
+        if let Some(heir) = self.heir.get() {
+            drop(state);
+            // The one that knows it may be the one that goes.
+            heir.want(|wants| {
+                if !wants.has_resource(uri) && wants.has_room_for(uri) {
+                    wants.resource(&uri.into());
+                }
+            });
+            return;
+        }
         if !state.wants.has_resource(uri) && state.wants.has_room_for(uri) {
             let uri: Arc<str> = uri.into();
             state.wants.resource(&uri);
@@ -194,10 +202,13 @@ impl Interest {
 
     /// The client took a subscription back, and the server knows it.
     pub fn unsubscribed(&self, uri: &str) {
-        if let Some(heir) = self.heir.get() {
-            return heir.unsubscribed(uri);
-        }
         let mut state = self.lock();
+        if let Some(heir) = self.heir.get() {
+            drop(state);
+            // As above.
+            heir.want(|wants| wants.no_resource(uri));
+            return;
+        }
         state.wants.no_resource(uri);
         if !state.wants.has_resource(uri) {
             state.told.resources.remove(uri);
@@ -332,6 +343,12 @@ mod tests {
         assert!(before.look(|wants| wants.has_resource("x://2")));
         heir.told(heir.step());
         before.settled(version).await;
+        // These were told the old server alone.
+        before.subscribed("x://4");
+        before.unsubscribed("x://3");
+        let Step { told, wanted, .. } = heir.step();
+        let is_told = |uri| (told.resources.contains(uri), wanted.resources.contains(uri));
+        assert_eq!((is_told("x://4"), is_told("x://3")), ((false, true), (true, false)));
     }
 
     #[test]
