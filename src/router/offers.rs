@@ -107,12 +107,16 @@ impl Offers {
 
     /// Other servers from here on. What is known of one that is launched as before stays; of the others the
     /// stored lists are read. Blocks for a few milliseconds.
-    pub fn rearrange(&self, order: Vec<Known>) {
+    ///
+    /// `replace` puts the new servers in the place of the old ones: before anybody is shown what they offer,
+    /// and before what they say can arrive.
+    pub fn rearrange(&self, order: Vec<Known>, replace: impl FnOnce()) {
         let before = Arc::clone(&self.lock().order);
         let is_new =
             |known: &Known| before.iter().all(|old| (&old.server, &old.key) != (&known.server, &known.key));
         let stored = self.stored(&order.iter().filter(|known| is_new(known)).collect::<Vec<_>>());
         let mut state = self.lock();
+        replace();
         let State { kept, binary_ms, .. } = &mut *state;
         let stays = |server: &ServerName| order.iter().any(|known| known.server == *server && !is_new(known));
         kept.retain(|server, _| stays(server));

@@ -121,19 +121,10 @@ impl Reloader {
                 }
             })
             .collect();
-        // A list that a new server brings must find its place.
-        self.yard.offers.rearrange(known(&enabled));
-        self.fleet.replace(pools);
-        self.loaded.send_replace(Arc::clone(new));
         let there: Vec<&ServerName> =
             before.iter().filter(|pool| is_there(pool)).map(|pool| pool.name()).collect();
-        for pool in before.iter() {
-            if change.removed.contains(pool.name()) {
-                self.fleet.dismiss(pool, Farewell::Removed, &self.yard.commons.work);
-            } else if change.changed.contains(pool.name()) {
-                self.fleet.dismiss(pool, Farewell::Changed, &self.yard.commons.work);
-            }
-        }
+        self.yard.offers.rearrange(known(&enabled), || self.swap(pools, &before, change));
+        self.loaded.send_replace(Arc::clone(new));
         let unlisted = self.yard.offers.view().unlisted;
         for server in change.added.iter().chain(&change.changed) {
             let Some(pool) = self.fleet.pool(server) else { continue };
@@ -145,11 +136,25 @@ impl Reloader {
         }
     }
 
+    /// Puts servers in the place of others.
+    fn swap(&self, pools: Vec<Arc<Pool>>, before: &[Arc<Pool>], change: &Change) {
+        self.fleet.replace(pools);
+        for pool in before {
+            if change.removed.contains(pool.name()) {
+                self.fleet.dismiss(pool, Farewell::Removed, &self.yard.commons.work);
+            } else if change.changed.contains(pool.name()) {
+                self.fleet.dismiss(pool, Farewell::Changed, &self.yard.commons.work);
+            }
+        }
+        // Now they hear of every other one that the client wants.
+        let added = change.added.iter().filter_map(|server| self.fleet.pool(server));
+        added.for_each(|pool| self.fleet.tell_level(&pool));
+    }
+
     fn make(&self, server: &Server, earlier: Option<&Arc<Pool>>) -> Arc<Pool> {
         let pool = self.yard.pool(server.clone());
-        match earlier {
-            Some(earlier) => pool.succeed(earlier),
-            None => self.fleet.tell_level(&pool),
+        if let Some(earlier) = earlier {
+            pool.succeed(earlier);
         }
         pool
     }

@@ -168,22 +168,25 @@ impl Exchange {
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
         let wish = self.routed.wish(&self.call);
         let find = || client.router.pool(&self.routed);
-        let (mut lease, mut again) = (find()?.lease(&wish).await, 0..PLACES_MAX);
-        let held = loop {
-            let taken = lease.map_err(Fault::NotReady)?;
+        let mut again = 0..PLACES_MAX;
+        let in_flight = loop {
+            let taken = find()?.lease(&wish).await.map_err(Fault::NotReady)?;
             if let Some(level) = self.asking.log_level() {
                 client.tell_level(taken.link(), level).await;
             }
-            match taken.slot(&wish).await {
-                Ok(slot) => break (taken, slot),
+            let held = match taken.slot(&wish).await {
+                Ok(slot) => (taken, slot),
                 // It ended before the request had its place, and another takes its place.
-                Err(_) if taken.is_over() && again.next().is_some() => {}
+                Err(_) if taken.is_over() && again.next().is_some() => continue,
                 Err(not_ready) => return Err(Fault::NotReady(not_ready)),
+            };
+            match client.router.send(&self.routed, &self.call, held).await {
+                // It was replaced before anybody knew what it offers.
+                Err(Fault::NotReady(_))
+                    if self.routed.pool().farewell().is_some() && again.next().is_some() => {}
+                sent => break sent?,
             }
-            drop(taken);
-            lease = find()?.lease(&wish).await;
         };
-        let in_flight = client.router.send(&self.routed, &self.call, held).await?;
         self.connection = Some(Arc::clone(in_flight.connection()));
         Ok(in_flight)
     }

@@ -320,6 +320,19 @@ fn a_server_that_is_replaced_again_and_again_loses_no_call() {
 }
 
 #[test]
+fn a_call_that_waits_for_a_server_that_is_replaced_before_it_said_what_it_offers_goes_to_the_next() {
+    let slow = |ms: usize| entry("s", &["tool x", &format!("on initialize: sleep {ms}")], "");
+    let room = room(&slow(2000));
+    let mut bridge = room.start();
+    bridge.initialize();
+    let waiting = bridge.begin_call("s__x", json!({ "a": 1 }));
+    // The old one is there first, and what it offers counts no more.
+    change(&room, &bridge, &slow(3000));
+    let answer = bridge.answer_to(waiting);
+    assert_eq!(answer["result"]["structuredContent"], json!({ "a": 1 }), "{answer}");
+}
+
+#[test]
 fn a_replaced_server_runs_again_without_a_call_if_it_ran() {
     let text = |seconds: usize| entry("s", &["tool x"], &format!("start_timeout_s = {seconds}"));
     let room = room(&text(10));

@@ -240,3 +240,12 @@ async fn only_what_is_not_told_is_stale() {
     let stale = List::ALL.map(|list| offers.is_stale(&s(), list, Duration::ZERO));
     assert_eq!(stale, [false, false, true, true]);
 }
+
+#[tokio::test]
+async fn what_new_servers_offer_is_shown_when_they_have_taken_their_places() {
+    let room = Room::new();
+    let offers = room.offers();
+    let order = vec![known("u", &room.dir.path().join("program"))];
+    offers.rearrange(order, || assert_eq!(offers.view().unlisted.len(), 2, "as before"));
+    assert_eq!(offers.view().unlisted, [ServerName::parse("u").unwrap()]);
+}
