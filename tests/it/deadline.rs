@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::said::{echoed, fault, kind, text};
-use crate::support::{Bridge, Room, wait_for, wait_until};
+use crate::support::{Bridge, Room, send_signal, wait_for, wait_until};
 
 /// The id under which the server was asked, out of what it recorded.
 fn asked(room: &Room, method: &str) -> Option<Value> {
@@ -107,6 +108,21 @@ fn a_person_who_is_asked_takes_longer_than_a_call_may() {
     bridge.answer(&asked.id, &json!({ "action": "accept" }));
     let answer = bridge.answer_to(call);
     assert_eq!(answer["result"]["structuredContent"]["answer"]["action"], "accept", "{answer}");
+}
+
+#[test]
+fn no_call_goes_into_a_server_that_is_being_replaced_because_it_hangs() {
+    let room =
+        Room::new().setting("hang_after = 1").server_with("s", &["count $ROOM/count"], "call_timeout_s = 1");
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__echo", json!({}));
+    // A process that is stopped takes no SIGTERM: its end takes as long as an end may.
+    let [stopped] = room.pids("count").try_into().unwrap();
+    send_signal(stopped, Signal::STOP);
+    assert_eq!(kind(&bridge.call("s__echo", json!({}))), "timeout");
+    assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
+    assert_eq!(room.pids("count").len(), 2);
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::downstream::budget::{self, Permit};
+use crate::downstream::connection::owned::Owned;
 use crate::downstream::keeper::{Keeper, Running};
 use crate::downstream::pool::key::Farewell;
 use crate::downstream::process::{self, NotStarted};
+use crate::downstream::stderr::Tail;
 use crate::downstream::watcher::Happened;
 use crate::downstream::{Ending, LinkState};
 use crate::outcome::Cause;
@@ -32,17 +34,22 @@ impl Keeper {
     pub(super) async fn leave(&mut self, running: Running, left: Left, permit: Permit) {
         let Running { process, connection, mut reader, writer, drain, tail, started, .. } = running;
         let pid = process.pid;
-        let released = match left {
-            Left::Released(farewell) => Some(Ending::of(Cause::BridgeStopped, farewell.what())),
-            Left::Asleep => Some(asleep()),
-            Left::Ended(..) => None,
-        };
-        if let Some(ending) = released {
-            // Nobody may start a call on it any more, and its input is closed by the writer's end.
-            connection.end(Arc::new(ending));
-        } else if !reader.is_finished() {
+        let mut life = Some((permit, started));
+        // Nobody may start a call any more on a server that could go on, and its input is closed by the writer's end.
+        match &left {
+            Left::Released(farewell) => {
+                connection.end(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what())));
+            }
+            Left::Asleep => connection.end(Arc::new(asleep())),
+            // Its end takes a while, in which it would get calls that nobody answers.
+            Left::Ended(Cause::Hung, what, _) => {
+                self.fallen(pid, life.take(), ending(Cause::Hung, what, None), &tail, &connection);
+            }
             // A process that ended may have answered last; its output is read to the end.
-            let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
+            Left::Ended(..) if !reader.is_finished() => {
+                let _ = tokio::time::timeout(LAST_WORDS, &mut reader).await;
+            }
+            Left::Ended(..) => {}
         }
         writer.abort();
         let last = process.stop().await;
@@ -59,12 +66,25 @@ impl Keeper {
             }
             Left::Ended(cause, what, status) => {
                 let ending = ending(cause, &what, status.or(last.filter(by_itself)));
-                let ending = ending.with_stderr(tail.lines()).with_garbage(tail.first_garbage());
-                let ending = self.failed(ending, Some(pid), started, permit);
-                // Whoever hears of it finds a server that rests, and a time to come back.
-                connection.end(ending);
+                self.fallen(pid, life, ending, &tail, &connection);
             }
         }
+    }
+
+    /// A life that began at a time ended by itself: says so once, with its last words.
+    fn fallen(
+        &mut self,
+        pid: u32,
+        life: Option<(Permit, Instant)>,
+        ending: Ending,
+        tail: &Tail,
+        connection: &Owned,
+    ) {
+        let Some((permit, started)) = life else { return };
+        let ending = ending.with_stderr(tail.lines()).with_garbage(tail.first_garbage());
+        let ending = self.failed(ending, Some(pid), started, permit);
+        // Whoever hears of it finds a server that rests, and a time to come back.
+        connection.end(ending);
     }
 
     /// A process was ended on purpose, and no other takes its place.
