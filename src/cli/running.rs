@@ -10,7 +10,10 @@ use serde_json::Value;
 
 use crate::cli::words;
 use crate::control::{self, NoAnswer, Request};
-use crate::local::Hall;
+use crate::local::{Door, Hall};
+
+/// A bridge that says nothing of itself for so long hangs, and is not waited for any longer.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// One bridge that runs, and what it said.
 #[derive(Debug)]
@@ -30,12 +33,19 @@ pub fn ask_all(data_dir: &Path, request: &Request, patience: Duration) -> anyhow
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let asked = doors.iter().map(|door| async move {
-        let answer = control::ask(door, request, patience).await;
+        let answer = ask(door, request, patience).await;
         Asked { pid: control::pid_behind(door), answer }
     });
     let mut asked = runtime.block_on(join_all(asked));
     asked.retain(|asked| !matches!(asked.answer, Err(NoAnswer::Gone)));
     Ok(asked)
+}
+
+async fn ask(door: &Door, request: &Request, patience: Duration) -> Result<Value, NoAnswer> {
+    if patience > SIGN_OF_LIFE {
+        control::ask(door, &Request::Status, SIGN_OF_LIFE).await?;
+    }
+    control::ask(door, request, patience).await
 }
 
 /// Tells every bridge of a data folder the same, and prints what each says it did; `said` makes words of an

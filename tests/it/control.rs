@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Bridge, Room, alive, fake_server, wait_until};
@@ -34,6 +36,23 @@ fn run(room: &Room, args: &[&str]) -> (Option<i32>, String, String) {
     let output = room.command(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_bridge_that_hangs_holds_nobody_up_who_has_the_others_told_something() {
+    let room = Room::new().server("s", &[]);
+    let (hung, well) = (start(&room), start(&room));
+    hung.signal(Signal::STOP);
+    for verb in [&["reload"][..], &["restart", "s"]] {
+        let before = Instant::now();
+        let (code, told, error) = run(&room, verb);
+        assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+        assert_eq!(code, Some(1));
+        assert!(told.contains(&format!("bridge {}: ", well.pid())), "{told}");
+        let named = format!("bridge {}: did not answer within 2 s", hung.pid());
+        assert!(error.contains(&named), "{error}");
+    }
+    hung.signal(Signal::CONT);
 }
 
 #[track_caller]
