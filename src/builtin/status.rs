@@ -206,9 +206,11 @@ fn text(report: &Value) -> String {
         if let Some(breaker) = server["breaker"].as_str().filter(|breaker| *breaker != "closed") {
             let _ = write!(text, "; its breaker is {}", breaker.replace('_', "-"));
         }
-        if let Some(seconds) = server["retryAfterSeconds"].as_u64() {
-            let _ = write!(text, "; started again by a call after {seconds} s");
-        }
+        let _ = match server["retryAfterSeconds"].as_u64() {
+            None => Ok(()),
+            Some(0) => write!(text, "; the next call starts it again"),
+            Some(seconds) => write!(text, "; started again by a call after {seconds} s"),
+        };
         text.push('\n');
     }
     let mistakes = match report["config"]["keptFromBefore"] == true {

@@ -49,7 +49,9 @@ fn said(answer: &Value) -> (String, Option<String>) {
         (Some(pid), Some(state)) => format!(", process {pid} is {state}"),
         _ => String::new(),
     };
-    let wrong = answer["error"].as_str().map(|error| format!("{server} cannot be started: it {error}"));
+    let wrong = answer["error"].as_str().map(|error| {
+        format!("{server} cannot be started: it {error}{}", running::last_output(&answer["stderr"]))
+    });
     (format!("{ended}{started}"), wrong)
 }
 
@@ -64,9 +66,13 @@ mod tests {
         let (told, wrong) =
             said(&json!({ "server": "s", "endedPid": 1, "state": "ready", "pid": 2, "error": null }));
         assert_eq!((told.as_str(), wrong), ("process 1 of s was ended, process 2 is ready", None));
-        let (told, wrong) =
-            said(&json!({ "server": "s", "state": "resting", "error": "ended with exit code 3" }));
+        let (told, wrong) = said(
+            &json!({ "server": "s", "state": "resting", "error": "ended with exit code 3", "stderr": ["a", "no key"] }),
+        );
         assert_eq!(told, "s had no process");
-        assert_eq!(wrong.as_deref(), Some("s cannot be started: it ended with exit code 3"));
+        assert_eq!(
+            wrong.as_deref(),
+            Some("s cannot be started: it ended with exit code 3; it wrote last: no key")
+        );
     }
 }

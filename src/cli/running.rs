@@ -15,6 +15,9 @@ use crate::local::{Door, Hall};
 /// A bridge that says nothing of itself for so long hangs, and is not waited for any longer.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
+/// So many characters of a server's last line are shown.
+const LAST_OUTPUT_MAX: usize = 160;
+
 /// One bridge that runs, and what it said.
 #[derive(Debug)]
 pub struct Asked {
@@ -77,6 +80,12 @@ pub fn tell_all(
     }
     anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
+}
+
+/// What a server that failed wrote last, as far as a line of a screen holds it.
+pub fn last_output(stderr: &Value) -> String {
+    let last = stderr.as_array().and_then(|lines| lines.last()).and_then(Value::as_str);
+    last.map(|line| format!("; it wrote last: {}", words::cut(line, LAST_OUTPUT_MAX))).unwrap_or_default()
 }
 
 /// What is said when nobody runs.

@@ -105,6 +105,7 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
         remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));
     }
     if !remarks.is_empty() {
+        let remarks: Vec<String> = remarks.iter().map(|remark| words::wrapped(remark, columns)).collect();
         text.push_str(&format!("\n\n{}", remarks.join("\n")));
     }
     text
@@ -167,8 +168,13 @@ fn whose(server: &Value) -> Option<String> {
 /// Why a server is in its state, and when it may leave it.
 fn why(server: &Value) -> Option<String> {
     let because = server["because"].as_str()?;
-    let again = server["retryAfterSeconds"].as_u64().map(|s| format!("; again in {}", words::seconds(s)));
-    Some(format!("{}: {because}{}", words_of(&server["name"]), again.unwrap_or_default()))
+    // Only of one that does not run now is its last output what a person looks for.
+    let (output, again) = match server["retryAfterSeconds"].as_u64() {
+        None => (String::new(), String::new()),
+        Some(0) => (running::last_output(&server["stderr"]), "; the next call starts it again".to_owned()),
+        Some(s) => (running::last_output(&server["stderr"]), format!("; again in {}", words::seconds(s))),
+    };
+    Some(format!("{}: {because}{output}{again}", words_of(&server["name"])))
 }
 
 fn ago(time: &Value, now_ms: i64) -> String {
@@ -224,8 +230,11 @@ mod tests {
                     })),
                     server("a-server-with-a-long-name", "stopped", &json!({ "tools": null, "since": time(7_400) })),
                     server("github", "parked", &json!({
-                        "breaker": "half_open", "starts": 6, "because": "ended with exit code 3",
-                        "retryAfterSeconds": 59,
+                        "breaker": "open", "starts": 6, "because": "it ended with exit code 3, and has failed too often",
+                        "retryAfterSeconds": 59, "stderr": ["usage:", "no token: set GITHUB_TOKEN"],
+                    })),
+                    server("files", "parked", &json!({
+                        "breaker": "half_open", "because": "it ended", "retryAfterSeconds": 0, "stderr": [],
                     })),
                 ],
                 "record": { "lostRows": 2, "lastError": "disk full" },
@@ -247,13 +256,17 @@ mod tests {
         SERVER                     STATE     SINCE   PID  TOOLS  RESTARTS  BREAKER
         time                       ready    1m ago  4711      3         1  closed
         a-server-with-a-long-name  stopped  2h ago     -      -         0  closed
-        github                     parked   1m ago     -      3         5  half-open
+        github                     parked   1m ago     -      3         5  open
+        files                      parked   1m ago     -      3         0  half-open
 
         CONNECTIONS  SCOPE   TOTAL  ACTIVE  IDLE  WAITING  REUSED
         time         thread      3       1     2        4     97%
 
-        connections of time: by user ann 2; by thread t1 1, t2 1, t3 1, t4 1, t5 1, and 2 more
-        github: ended with exit code 3; again in 59s
+        connections of time: by user ann 2; by thread t1 1, t2 1, t3 1, t4 1, t5 1, and
+          2 more
+        github: it ended with exit code 3, and has failed too often; it wrote last: no
+          token: set GITHUB_TOKEN; again in 59s
+        files: it ended; the next call starts it again
         mistake: config.toml:3:1: no
         the record has a gap of 2 rows: disk full
 

@@ -105,6 +105,33 @@ pub fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, columns
     table.trim_fmt()
 }
 
+/// Breaks a line between words so that it fits; what goes on stands two columns to the right.
+pub fn wrapped(line: &str, columns: u16) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for word in line.split(' ') {
+        let more = word.chars().count();
+        if width > 0 && width + 1 + more > usize::from(columns) {
+            text.push_str("\n  ");
+            width = 2;
+        } else if !text.is_empty() {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += more;
+    }
+    text
+}
+
+/// The beginning of a text, with a mark where more was.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// What a person reads where there is no record yet.
 pub fn nothing_recorded(data_dir: &Path) -> String {
     format!(
@@ -133,6 +160,14 @@ mod tests {
         assert_eq!(since("7d", NOW_MS).unwrap(), NOW_MS - 7 * DAY_MS);
         assert_eq!(since("90m", NOW_MS).unwrap(), NOW_MS - 90 * 60_000);
         assert_eq!(since("2026-11-21T03:40:00Z", NOW_MS).unwrap(), NOW_MS);
+    }
+
+    #[test]
+    fn a_long_line_is_broken_between_words() {
+        assert_eq!(wrapped("one two three four", 9), "one two\n  three\n  four");
+        assert_eq!(wrapped("a-word-that-is-too-long for it", 8), "a-word-that-is-too-long\n  for it");
+        assert_eq!(wrapped("fits", 80), "fits");
+        assert_eq!([cut("größer", 3), cut("größer", 6)], ["grö…", "größer"]);
     }
 
     #[test]

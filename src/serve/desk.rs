@@ -67,8 +67,8 @@ impl Desk {
             pool.base().ready().await
         };
         let started = tokio::time::timeout(STARTED_WITHIN, started).await;
-        let error = match &started {
-            Ok(Err(not_ready)) => Some(not_ready.ending.to_string()),
+        let ending = match &started {
+            Ok(Err(not_ready)) => Some(&not_ready.ending),
             Ok(Ok(_)) | Err(_) => None,
         };
         let is = pool.base().status();
@@ -77,7 +77,8 @@ impl Desk {
             "endedPid": ended_pid,
             "state": is.state.word(),
             "pid": is.pid,
-            "error": error,
+            "error": ending.map(ToString::to_string),
+            "stderr": ending.map(|ending| &ending.stderr),
         }))
     }
 
