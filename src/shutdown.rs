@@ -86,17 +86,19 @@ impl Closing {
 }
 
 /// Hears SIGINT, SIGTERM and SIGHUP on a thread of its own. The first raises the token; `at_once`
-/// runs at the second, and the process ends with the signal's usual exit code.
+/// runs at the second, and the process ends with the signal's usual exit code. That a file may not grow any
+/// more (SIGXFSZ) is no reason to end: whoever wrote to it hears of it.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 #[cfg(unix)]
 pub fn hear_signals(closing: Closing, at_once: impl Fn() + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGXFSZ])?;
     std::thread::Builder::new().name("bridge-signals".into()).spawn(move || {
         let mut heard = false;
-        for signal in signals.forever() {
+        // What is handled is default again in a server; what is ignored would be ignored there too.
+        for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
             if heard {
                 at_once();
                 end_now(128 + signal);

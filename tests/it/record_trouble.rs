@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 
 use crate::said::{echoed, text};
@@ -57,6 +57,26 @@ fn a_locked_record_costs_rows_and_no_call_and_goes_on_when_it_is_free() {
     bridge.wait_for_log("record goes on");
     let kept = room.rows("SELECT count(*) FROM tool_calls WHERE server = 's'");
     assert_eq!(kept, [[4]], "the two before and the two after");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_the_size_of_files_costs_rows_and_no_call_and_goes_on_when_it_is_lifted() {
+    let room = Room::new().server("s", &[]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    calls(&mut bridge, 2);
+    let pid = Pid::from_raw(i32::try_from(bridge.pid()).unwrap());
+    let limit = |current| {
+        prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    };
+    // Its log is shorter.
+    limit(Some(room.path("data/bridge.db-wal").metadata().unwrap().len()));
+    calls(&mut bridge, 3);
+    check_gap(&mut bridge, "disk");
+    limit(None);
+    calls(&mut bridge, 2);
+    bridge.wait_for_log("record goes on");
 }
 
 #[test]
