@@ -1,5 +1,7 @@
 //! The end of a request in words: the server's own answer, or what a person or a model is told in its place.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -131,7 +133,7 @@ impl Teller<'_> {
                                    what that names is there."
                             .to_owned()
                     }
-                    Some(after) => format!("Try again in {} s.", after.as_secs() + 1),
+                    Some(after) => format!("Try again in {} s.", whole_seconds(after)),
                     None => "Try again later.".to_owned(),
                 };
                 let text = format!(
@@ -146,8 +148,10 @@ impl Teller<'_> {
             }
             Fault::Ended(ending) => {
                 let retry_after = ending.retry_after();
-                let again = match retry_after.map(|after| after.as_secs()) {
-                    Some(s) if s > 0 => format!("The server can be called again in {} s.", s + 1),
+                let again = match retry_after {
+                    Some(after) if after.as_secs() > 0 => {
+                        format!("The server can be called again in {} s.", whole_seconds(after))
+                    }
                     _ => "The server is started again when it is called.".to_owned(),
                 };
                 let text = format!(
@@ -165,7 +169,7 @@ impl Teller<'_> {
             Fault::TimedOut { after } => {
                 let text = format!(
                     "The server {server:?} did not answer within {} s, and was told to cancel the call; whether it \
-                     took effect is not known.",
+                     took effect is not known: look before you repeat it.",
                     after.as_secs_f64()
                 );
                 self.failure(Outcome::Timeout, Some(Cause::Hung), text)
@@ -251,6 +255,11 @@ pub fn not_asked() -> Rpc {
     let message = "what this request answers is not asked any more: send it again without requestState and \
                    inputResponses";
     Rpc::new(code::INVALID_PARAMS, Cause::Expired.word(), message)
+}
+
+/// A time to wait in whole seconds, none too short.
+fn whole_seconds(time: Duration) -> u128 {
+    time.as_millis().div_ceil(1_000).max(1)
 }
 
 /// Whether one of the bridge's own tools says that it panicked.
