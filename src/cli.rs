@@ -23,7 +23,7 @@ use crate::paths::{Overrides, Paths};
 #[derive(Debug, Parser)]
 #[command(name = "bridge", version)]
 #[command(after_help = "Examples:
-  bridge demo                          see it survive a crash, in 20 seconds
+  bridge demo                          see it survive a crash, in a few seconds
   bridge serve --config ~/mcp.json     what an AI client starts
   bridge status                        what it does now
   bridge stats --since 24h             what happened since yesterday")]
@@ -59,7 +59,7 @@ enum Verb {
     Stats(stats::Args),
     /// Shows who was attached, since when, and how it ended.
     Sessions(sessions::Args),
-    /// Shows in 20 seconds what the bridge does when a server, a tool or the bridge itself dies.
+    /// Shows in a few seconds what the bridge does when a server, a tool or the bridge itself dies.
     Demo(demo::Args),
     /// Prints the completions for a shell.
     Completions(completions::Args),

@@ -13,7 +13,7 @@ use crate::cli::demo::desktop::Desktop;
 use crate::cli::stats;
 use crate::downstream::process::kill_one;
 
-/// Shows in 20 seconds what the bridge does when something dies.
+/// Shows in a few seconds what the bridge does when something dies.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   bridge demo
