@@ -19,7 +19,8 @@ fn what_is_no_message_on_a_servers_output_is_skipped_and_counted_and_logged() {
     assert_eq!(echoed(&bridge.call("s__noisy", json!({ "n": 1 }))), &json!({ "n": 1 }));
     let status = bridge.status();
     assert_eq!(status["servers"][0]["linesOutsideTheProtocol"], 5, "{status}");
-    bridge.wait_for_log("server wrote something that is no message");
+    let line = bridge.wait_for_log("server wrote something that is no message");
+    assert!(line.contains("server=s "), "{line}");
     assert!(!bridge.log().contains("<html>"), "what a server says is not logged");
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 2 }))), &json!({ "n": 2 }));
 }

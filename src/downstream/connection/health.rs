@@ -59,6 +59,12 @@ impl Connection {
         self.slots.get_or_init(|| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
     }
 
+    /// Whose connection it is.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Lines on the server's output that were no messages, and answers that came too late.
     #[must_use]
     pub fn noise(&self) -> (u64, u64) {

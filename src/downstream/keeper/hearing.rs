@@ -39,7 +39,8 @@ fn heard_garbage(connection: &Connection, line: &Bytes, tail: &Tail) {
     let (count, _) = connection.noise();
     // A server that prints its log to stdout prints much of it.
     if count.is_power_of_two() {
-        tracing::warn!(?connection, count, bytes = line.len(), "server wrote something that is no message");
+        let (server, bytes) = (connection.server(), line.len());
+        tracing::warn!(%server, count, bytes, "server wrote something that is no message");
     }
 }
 
