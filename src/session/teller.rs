@@ -284,6 +284,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_waits_whole_seconds_does_not_come_too_soon() {
+        let told = [0, 1, 999, 1_000, 1_001, 59_998].map(|ms| whole_seconds(Duration::from_millis(ms)));
+        assert_eq!(told, [1, 1, 1, 1, 2, 60]);
+    }
+
+    #[test]
     fn only_the_bridges_own_word_is_a_panic() {
         assert!(says_panic(br#"{"id":1,"error":{"code":-32603,"message":"x","data":{"kind":"panic"}}}"#));
         assert!(!says_panic(br#"{"id":1,"error":{"code":-32603,"message":"panic"}}"#));

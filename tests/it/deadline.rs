@@ -37,6 +37,7 @@ fn a_call_ends_at_its_deadline_and_its_late_answer_is_dropped_and_counted() {
     let answer = bridge.answer_to(slow);
     assert_eq!((kind(&answer), &fault(&answer)["cause"]), ("timeout", &json!("hung")));
     assert!(text(&answer).contains("did not answer within 1 s"), "{answer}");
+    assert!(text(&answer).ends_with("look before you repeat it."), "{answer}");
     let row = row(&bridge, slow);
     assert_eq!((&row[0], &row[1]), (&json!("timeout"), &json!("hung")));
     let took = Duration::from_micros(row[2].as_u64().unwrap());
