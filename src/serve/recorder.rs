@@ -36,8 +36,14 @@ impl Watcher for Recorder {
         };
         // What the bridge ended itself is as it should be.
         let is_trouble = matches!(event, Happened::Ended { .. } | Happened::Parked { .. });
+        let is_pause = matches!(event, Happened::Rests { .. } | Happened::Parked { .. });
         let event = row(server, event);
-        let (pid, elapsed_ms, reason) = (event.pid, event.elapsed_ms, event.reason.as_deref());
+        let (pid, reason) = (event.pid, event.reason.as_deref());
+        // A pause begins now; whatever else has a time took that long.
+        let (elapsed_ms, pause_ms) = match is_pause {
+            true => (None, event.elapsed_ms),
+            false => (event.elapsed_ms, None),
+        };
         let ((session, thread), user) = (tenant.logged(), tenant.user.as_deref());
         let word = event.event;
         match phases {
@@ -46,12 +52,12 @@ impl Watcher for Recorder {
                 spawned_ms = ms(spawned), handshake_ms = ms(handshake), first_list_ms = ms(first_list),
                 "server event"
             ),
-            None if is_trouble => {
-                tracing::warn!(%server, session, thread, user, pid, elapsed_ms, reason, event = word, "server event");
-            }
-            None => {
-                tracing::info!(%server, session, thread, user, pid, elapsed_ms, reason, event = word, "server event");
-            }
+            None if is_trouble => tracing::warn!(
+                %server, session, thread, user, pid, elapsed_ms, pause_ms, reason, event = word, "server event"
+            ),
+            None => tracing::info!(
+                %server, session, thread, user, pid, elapsed_ms, pause_ms, reason, event = word, "server event"
+            ),
         }
         self.journal.server_event(event);
     }

@@ -105,6 +105,22 @@ fn the_breaker_opens_lets_one_try_and_closes() {
 }
 
 #[test]
+fn the_log_says_how_long_a_server_rests_and_warns_of_no_end_that_was_wanted() {
+    let room = Room::new().server("s", &["on tools/call die: exit 3"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__die", json!({}));
+    let line = bridge.wait_for_log("event=\"rest\"");
+    assert!(line.contains("pause_ms=") && !line.contains("elapsed_ms="), "{line}");
+    let line = bridge.wait_for_log("event=\"exit\"");
+    assert!(line.contains(" WARN ") && line.contains("elapsed_ms="), "{line}");
+    bridge.call("s__echo", json!({}));
+    bridge.call("bridge_disconnect", json!({ "server": "s" }));
+    let line = bridge.wait_for_log("it was disconnected");
+    assert!(line.contains(" INFO ") && line.contains("event=\"exit\""), "{line}");
+}
+
+#[test]
 fn a_start_tells_how_long_its_phases_took() {
     let room = Room::new()
         .setting("max_cold_starts = 1")
