@@ -168,13 +168,21 @@ fn whose(server: &Value) -> Option<String> {
 /// Why a server is in its state, and when it may leave it.
 fn why(server: &Value) -> Option<String> {
     let because = server["because"].as_str()?;
+    let name = words_of(&server["name"]);
     // Only of one that does not run now is its last output what a person looks for.
     let (output, again) = match server["retryAfterSeconds"].as_u64() {
         None => (String::new(), String::new()),
         Some(0) => (running::last_output(&server["stderr"]), "; the next call starts it again".to_owned()),
-        Some(s) => (running::last_output(&server["stderr"]), format!("; again in {}", words::seconds(s))),
+        Some(s) => {
+            // Until then every call is refused.
+            let sooner = match words_of(&server["state"]) {
+                "parked" => format!(", or at once with bridge restart {name}"),
+                _ => String::new(),
+            };
+            (running::last_output(&server["stderr"]), format!("; again in {}{sooner}", words::seconds(s)))
+        }
     };
-    Some(format!("{}: {because}{output}{again}", words_of(&server["name"])))
+    Some(format!("{name}: {because}{output}{again}"))
 }
 
 fn ago(time: &Value, now_ms: i64) -> String {
@@ -265,7 +273,7 @@ mod tests {
         connections of time: by user ann 2; by thread t1 1, t2 1, t3 1, t4 1, t5 1, and
           2 more
         github: it ended with exit code 3, and has failed too often; it wrote last: no
-          token: set GITHUB_TOKEN; again in 59s
+          token: set GITHUB_TOKEN; again in 59s, or at once with bridge restart github
         files: it ended; the next call starts it again
         mistake: config.toml:3:1: no
         the record has a gap of 2 rows: disk full
