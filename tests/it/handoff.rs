@@ -152,8 +152,11 @@ fn a_call_that_is_not_kept_is_said_to_be_none() {
     for call in [quick.as_str(), "1", "", "first", "-1"] {
         check_unknown(&result(&mut bridge, call));
     }
-    for arguments in [json!({}), json!([]), json!({ "call": {} }), json!(null)] {
-        check_unknown(&bridge.call("bridge_result", arguments));
+    check_unknown(&bridge.call("bridge_result", json!({ "call": {} })));
+    for arguments in [json!({}), json!([]), json!(null)] {
+        let answer = bridge.call("bridge_result", arguments);
+        assert_eq!(kind(&answer), "rejected");
+        assert!(text(&answer).starts_with("bridge_result wants the number of a call"), "{answer}");
     }
     let long = result(&mut bridge, &"x".repeat(1 << 20));
     assert!(text(&long).len() < 1000, "what a client wrote is not given back at length");

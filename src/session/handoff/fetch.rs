@@ -147,10 +147,14 @@ impl Client {
 }
 
 fn unknown(wish: &Wish, teller: &Teller<'_>) -> End {
-    let text = format!(
-        "No result of a call {:?} is kept here: there was none that was answered with the word that it still runs, \
-         or its result came more than 10 minutes ago.",
-        wish.written
-    );
+    let text = match wish.written.as_str() {
+        "null" => format!(
+            "{RESULT_TOOL} wants the number of a call, as the word that it still runs has it: {{\"call\":\"…\"}}."
+        ),
+        written => format!(
+            "No result of a call {written:?} is kept here: there was none that was answered with the word that it \
+             still runs, or its result came more than 10 minutes ago."
+        ),
+    };
     teller.failure(Outcome::Rejected, Some(Cause::Expired), text)
 }
