@@ -56,15 +56,8 @@ fn a_bridge_that_hangs_holds_nobody_up_who_has_the_others_told_something() {
 }
 
 #[track_caller]
-fn server(bridge: &mut Bridge, name: &str) -> Value {
-    let status = bridge.status();
-    let mut servers = status["servers"].as_array().unwrap().iter();
-    servers.find(|server| server["name"] == name).unwrap().clone()
-}
-
-#[track_caller]
 fn pid(bridge: &mut Bridge, name: &str) -> u32 {
-    u32::try_from(server(bridge, name)["pid"].as_u64().unwrap()).unwrap()
+    u32::try_from(bridge.server(name)["pid"].as_u64().unwrap()).unwrap()
 }
 
 #[test]
@@ -107,12 +100,12 @@ fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() 
     let mut bridge = start(&room);
     wait_until("it is parked", || {
         bridge.call("s__x", json!({}));
-        server(&mut bridge, "s")["state"] == "parked"
+        bridge.server("s")["state"] == "parked"
     });
     let (code, _, stderr) = run(&room, &["restart", "s"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("before it was ready (exit code 3)"), "{stderr}");
-    assert_eq!(server(&mut bridge, "s")["state"], "resting", "its past is forgotten");
+    assert_eq!(bridge.server("s")["state"], "resting", "its past is forgotten");
     fs::write(room.path("scripts/s"), "tool x").unwrap();
     let (code, stdout, _) = run(&room, &["restart", "s"]);
     assert_eq!(code, Some(0));

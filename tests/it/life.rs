@@ -5,16 +5,9 @@ use serde_json::{Value, json};
 use crate::said::{echoed, kind, text};
 use crate::support::{Bridge, Room, wait_until};
 
-/// What `bridge_status` says of a server.
-fn server(bridge: &mut Bridge, name: &str) -> Value {
-    let status = bridge.status();
-    let servers = status["servers"].as_array().unwrap();
-    servers.iter().find(|server| server["name"] == name).unwrap().clone()
-}
-
 #[track_caller]
 fn check(bridge: &mut Bridge, name: &str, state: &str, breaker: &str, because: &str) {
-    let server = server(bridge, name);
+    let server = bridge.server(name);
     assert_eq!((&server["state"], &server["breaker"]), (&json!(state), &json!(breaker)), "{server}");
     let said = server["because"].as_str().unwrap();
     assert!(said.starts_with(because), "{server}");
@@ -95,13 +88,13 @@ fn the_breaker_opens_lets_one_try_and_closes() {
         .server("s", &["on start: once $ROOM/failed exit 1"]);
     let mut bridge = room.start();
     bridge.initialize();
-    assert_eq!(server(&mut bridge, "s")["breaker"], "closed");
+    assert_eq!(bridge.server("s")["breaker"], "closed");
     assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
     check(&mut bridge, "s", "parked", "open", "it ended before it was ready (exit code 1)");
-    wait_until("its time has passed", || server(&mut bridge, "s")["breaker"] == "half_open");
-    assert_eq!(server(&mut bridge, "s")["retryAfterSeconds"], 0);
+    wait_until("its time has passed", || bridge.server("s")["breaker"] == "half_open");
+    assert_eq!(bridge.server("s")["retryAfterSeconds"], 0);
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
-    assert_eq!(server(&mut bridge, "s")["breaker"], "closed");
+    assert_eq!(bridge.server("s")["breaker"], "closed");
 }
 
 #[test]
@@ -177,7 +170,7 @@ fn what_a_tool_says_and_a_client_takes_back_is_no_failure_of_the_server() {
         bridge.cancel(taken_back);
     }
     assert_eq!(echoed(&bridge.call("s__echo", json!({ "n": 1 }))), &json!({ "n": 1 }));
-    let server = server(&mut bridge, "s");
+    let server = bridge.server("s");
     assert_eq!((&server["breaker"], &server["state"]), (&json!("closed"), &json!("ready")), "{server}");
     assert_eq!(room.pids("count").len(), 1);
 }
@@ -205,7 +198,7 @@ fn a_parking_is_not_stored() {
     let mut bridge = room.start();
     bridge.initialize();
     assert_eq!(kind(&bridge.call("s__echo", json!({}))), "unavailable");
-    assert_eq!(server(&mut bridge, "s")["state"], "parked");
+    assert_eq!(bridge.server("s")["state"], "parked");
     assert!(bridge.end().success());
     let mut next = room.start();
     next.initialize();

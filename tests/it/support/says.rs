@@ -170,6 +170,14 @@ impl Bridge {
         answer["result"]["structuredContent"].take()
     }
 
+    /// What `bridge_status` says of one server.
+    #[track_caller]
+    pub fn server(&mut self, name: &str) -> Value {
+        let status = self.status();
+        let mut servers = status["servers"].as_array().unwrap().iter();
+        servers.find(|server| server["name"] == name).unwrap().clone()
+    }
+
     /// Closes the client's end of stdin.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
