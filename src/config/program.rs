@@ -1,4 +1,5 @@
-//! The file that a server's launch executes, to see whether it was changed.
+//! The file that a server's launch executes, to see whether it was changed. Of `npx` or `python` that is only the
+//! launcher: a new version of what it runs is not seen.
 
 use std::env;
 use std::fmt;
