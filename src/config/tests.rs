@@ -41,13 +41,22 @@ fn only(text: &str) -> Server {
 }
 
 #[test]
-fn the_example_is_right_and_shows_the_defaults() {
-    let loaded = own(EXAMPLE);
-    assert_eq!(shown(&loaded), "usable: time, github");
-    assert_eq!(loaded.config.settings, Settings::default());
+fn the_example_and_the_readme_are_right_and_show_the_defaults() {
+    let readme = include_str!("../../README.md").split("```toml\n").nth(1).unwrap();
     let minimal = only("[servers.github]\ncommand = 'x'\n");
-    let github = loaded.config.servers.get(1).unwrap();
-    assert_eq!((github.start_timeout, github.call_timeout), (minimal.start_timeout, minimal.call_timeout));
+    for text in [EXAMPLE, readme.split("```").next().unwrap()] {
+        let loaded = own(text);
+        assert_eq!(shown(&loaded), "usable: time, github");
+        assert_eq!(loaded.config.settings, Settings::default());
+        let github = loaded.config.servers.get(1).unwrap();
+        let usual = &loaded.config.settings.capacity;
+        assert_eq!(github.capacity.over(usual), *usual);
+        let defaults = |server: &Server| {
+            let timeouts = (server.start_timeout, server.call_timeout);
+            (timeouts, server.warm, server.trust_annotations, server.scope)
+        };
+        assert_eq!(defaults(github), defaults(&minimal));
+    }
 }
 
 #[test]
