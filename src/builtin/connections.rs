@@ -38,7 +38,7 @@ fn line(pool: &Pool, row: &Row) -> String {
     };
     let (server, state) = (pool.name(), row.status.state.word());
     let plural = if row.requests == 1 { "" } else { "s" };
-    format!("{server} ({}{whose}): {state}{process}, {use_}, {} call{plural} so far", row.kind, row.requests)
+    format!("{server} ({}{whose}): {state}{process}, {use_}, {} request{plural} so far", row.kind, row.requests)
 }
 
 fn whose(row: &Row) -> Vec<(&'static str, String)> {
@@ -58,8 +58,8 @@ fn data(pool: &Pool, row: &Row) -> Value {
         "state": row.status.state.word(),
         "pid": row.status.pid,
         "since": since(row.status.since),
-        "activeCalls": row.active,
-        "calls": row.requests,
+        "activeRequests": row.active,
+        "requests": row.requests,
         "idleSeconds": row.idle_for.as_secs(),
     })
 }

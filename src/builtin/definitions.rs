@@ -19,8 +19,8 @@ fn connections() -> Value {
         "name": "bridge_connections",
         "title": "Bridge: connections",
         "description": "Shows every connection to every server: whose it is (everybody's, or a session's, thread's, \
-                        user's or single call's), its state and process, how many calls are under way on it, how many \
-                        it had, and how long it has been idle.",
+                        user's or single call's), its state and process, how many requests are under way on it, how \
+                        many it had, and how long it has been idle.",
         "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
     })

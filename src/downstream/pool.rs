@@ -114,8 +114,8 @@ pub struct Pool {
     /// Requests that wait for a connection or for a place on one.
     waiting: AtomicUsize,
     numbers: AtomicU64,
-    asked: AtomicU64,
-    found: AtomicU64,
+    requests: AtomicU64,
+    reused: AtomicU64,
     sent_away: AtomicU64,
 }
 
@@ -161,8 +161,8 @@ impl Pool {
             given_back: Notify::new(),
             waiting: AtomicUsize::new(0),
             numbers: AtomicU64::new(1),
-            asked: AtomicU64::new(0),
-            found: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
             sent_away: AtomicU64::new(0),
         });
         pool.spawn(kept);
@@ -209,7 +209,7 @@ impl Pool {
     /// # Errors
     /// When there are too many, or the pool is stopped.
     pub async fn lease(self: &Arc<Self>, wish: &Wish<'_>) -> Result<Lease, NotReady> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(lease) = wish.at.and_then(|number| self.take_at(number)) {
             return Ok(lease);
         }

@@ -67,7 +67,7 @@ impl Lease {
         let link = &self.member.link;
         let mut at_once = link.awake();
         if at_once.is_some() {
-            self.pool.found.fetch_add(1, Ordering::Relaxed);
+            self.pool.reused.fetch_add(1, Ordering::Relaxed);
         }
         loop {
             let connection = match at_once.take() {

@@ -22,7 +22,7 @@ pub(super) struct Member {
     /// Requests that have it in their hands, from before it is ready to their answers.
     uses: AtomicUsize,
     /// All requests so far.
-    calls: AtomicU64,
+    requests: AtomicU64,
     /// When it was used last, in milliseconds since `born`.
     used_ms: AtomicU64,
     born: Instant,
@@ -44,7 +44,7 @@ impl Member {
             tenant,
             link,
             uses: AtomicUsize::new(0),
-            calls: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),
             born: Instant::now(),
             has_task: AtomicBool::new(false),
@@ -55,7 +55,7 @@ impl Member {
     /// A request takes it into its hands.
     pub fn taken(&self) {
         self.uses.fetch_add(1, Ordering::SeqCst);
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         self.is_used();
     }
 
@@ -76,8 +76,8 @@ impl Member {
     }
 
     /// How many requests had it so far.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// When it was used last.

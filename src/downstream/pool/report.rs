@@ -73,8 +73,8 @@ impl Pool {
     pub fn figures(&self) -> Figures {
         let mut figures = Figures {
             waiting: self.waiting.load(Ordering::Relaxed),
-            requests: self.asked.load(Ordering::Relaxed),
-            reused: self.found.load(Ordering::Relaxed),
+            requests: self.requests.load(Ordering::Relaxed),
+            reused: self.reused.load(Ordering::Relaxed),
             ..Figures::default()
         };
         for member in self.members() {
@@ -97,7 +97,7 @@ impl Pool {
             tenant: self.tenant(member),
             status: member.link.status(),
             active: member.uses(),
-            requests: member.calls(),
+            requests: member.requests(),
             idle_for: member.used_at().elapsed(),
         };
         let is_there = |row: &Row| row.active > 0 || !matches!(row.status.state, LinkState::Stopped);

@@ -44,7 +44,7 @@ fn each_thread_has_its_own_and_calls_without_one_the_sessions() {
         json!([["session", null], ["thread", "t1"], ["thread", "t2"], ["thread", "t1"]])
     );
     assert_eq!(
-        (&shown[3]["user"], &shown[1]["calls"], &shown[1]["pid"]),
+        (&shown[3]["user"], &shown[1]["requests"], &shown[1]["pid"]),
         (&json!("ann"), &json!(2), &json!(one))
     );
     let text = bridge.call("bridge_status", json!({}))["result"]["content"][0]["text"].to_string();
@@ -143,7 +143,7 @@ fn a_task_is_asked_about_where_it_was_given() {
     assert!(room.pids("count").contains(&u32::try_from(answered).unwrap()), "{result}");
     let rows = connections(&mut bridge);
     let giver = rows.iter().find(|row| row["pid"] == answered).unwrap();
-    assert_eq!((&giver["scope"], &giver["calls"]), (&json!("call"), &json!(2)));
+    assert_eq!((&giver["scope"], &giver["requests"]), (&json!("call"), &json!(2)));
 }
 
 #[test]
