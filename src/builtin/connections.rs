@@ -38,7 +38,10 @@ fn line(pool: &Pool, row: &Row) -> String {
     };
     let (server, state) = (pool.name(), row.status.state.word());
     let plural = if row.requests == 1 { "" } else { "s" };
-    format!("{server} ({}{whose}): {state}{process}, {use_}, {} request{plural} so far", row.kind, row.requests)
+    format!(
+        "{server} ({}{whose}): {state}{process}, {use_}, {} request{plural} so far",
+        row.kind, row.requests
+    )
 }
 
 fn whose(row: &Row) -> Vec<(&'static str, String)> {

@@ -72,7 +72,7 @@ pub fn data(sources: &Sources) -> Value {
             "keptFromBefore": loaded.keeps,
             "file": loaded.source.as_ref().map(|file| file.display().to_string()),
             "mistakes": mistakes,
-            "needNewStart": loaded.late(&sources.first),
+            "needNewStart": loaded.later(&sources.first),
             "notes": notes,
         },
         "servers": servers,

@@ -72,9 +72,9 @@ impl Loaded {
         self
     }
 
-    /// The settings that are others than in the first reading of a bridge's life, for all of which that holds.
+    /// The keys of settings that differ from the first reading in a bridge's life, and need a new start of it.
     #[must_use]
-    pub fn late(&self, first: &Self) -> Vec<&'static str> {
+    pub fn later(&self, first: &Self) -> Vec<&'static str> {
         Change::between(&first.config, &self.config).later
     }
 

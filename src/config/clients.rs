@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use crate::config::mistake::Report;
-use crate::config::settings::Settings;
+use crate::config::settings::{MIB, Settings};
 use crate::config::tree::{Fields, Node};
-
-const MIB: usize = 1 << 20;
 
 /// A reader of Node.js counts a line together with what it read behind it in one go, at most so many bytes.
 const READ_BEHIND_BYTES: usize = 64 << 10;

@@ -66,8 +66,7 @@ impl House {
             async move { drop(recovery::recover(&journal).await) }
         });
         let selftest = std::env::var_os(SELFTEST_VARIABLE).is_some_and(|value| value == "1");
-        let enabled: Vec<Server> =
-            loaded.config.servers.iter().filter(|server| server.enabled).cloned().collect();
+        let enabled: Vec<Server> = loaded.config.enabled().into_iter().cloned().collect();
         let offers = Arc::new(Offers::new(known(&enabled), Builtin::tools(selftest), journal.clone()));
         // Reading the stored lists takes milliseconds that `initialize` does not have to wait for.
         work.spawn_blocking({

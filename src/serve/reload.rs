@@ -103,7 +103,7 @@ impl Reloader {
                 let mistakes: Vec<String> = new.mistakes.iter().map(ToString::to_string).collect();
                 Err(format!("everything stays as it was: {}", mistakes.join(", ")))
             }
-            false => Ok(told(&new, &change, &new.late(&self.first))),
+            false => Ok(told(&new, &change, &new.later(&self.first))),
         }
     }
 
@@ -201,7 +201,7 @@ fn say(new: &Loaded, change: &Change) {
     }
 }
 
-fn told(new: &Loaded, change: &Change, late: &[&str]) -> Value {
+fn told(new: &Loaded, change: &Change, later: &[&str]) -> Value {
     let Change { added, changed, removed, settings, .. } = change;
     json!({
         "file": new.source.as_ref().map(|file| file.display().to_string()),
@@ -209,7 +209,7 @@ fn told(new: &Loaded, change: &Change, late: &[&str]) -> Value {
         "changed": names(changed),
         "removed": names(removed),
         "settings": settings,
-        "needNewStart": late,
+        "needNewStart": later,
         "mistakes": new.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{own, shown};
 
 use crate::config::clients::{Clients, Limits};
+use crate::config::settings::MIB;
 
-const MIB: usize = 1 << 20;
 const BEHIND: usize = 64 << 10;
 
 fn limits(text: &str, name: Option<&str>) -> Limits {
