@@ -246,12 +246,6 @@ impl Link {
         let _ = self.orders.try_send(Order::Leave);
     }
 
-    /// Waits until its keeper has ended, and it never becomes ready again.
-    pub async fn over(&self) {
-        let mut status = self.status.clone();
-        while status.changed().await.is_ok() {}
-    }
-
     /// Whether its keeper has ended, and it never becomes ready again.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -109,6 +109,8 @@ pub struct Pool {
     keepers: Mutex<JoinSet<()>>,
     /// Why it takes nothing new, if it does not.
     retired: OnceLock<Farewell>,
+    /// Whether its successor may start.
+    cleared: watch::Sender<bool>,
     /// Somebody gave a connection back.
     given_back: Notify,
     /// Requests that wait for a connection or for a place on one.
@@ -158,6 +160,7 @@ impl Pool {
             table: Mutex::default(),
             keepers: Mutex::default(),
             retired: OnceLock::new(),
+            cleared: watch::Sender::new(false),
             given_back: Notify::new(),
             waiting: AtomicUsize::new(0),
             numbers: AtomicU64::new(1),

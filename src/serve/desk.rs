@@ -61,12 +61,8 @@ impl Desk {
         let name = ServerName::parse(&server).map_err(|_| unknown())?;
         let (told, answer) = oneshot::channel();
         let renewed = self.order(Order::Restart(name, told), answer).await?;
-        let Renewed { pool, before, ended_pid } = renewed.ok_or_else(unknown)?;
-        let started = async {
-            before.gone().await;
-            pool.base().ready().await
-        };
-        let started = tokio::time::timeout(STARTED_WITHIN, started).await;
+        let Renewed { pool, ended_pid } = renewed.ok_or_else(unknown)?;
+        let started = tokio::time::timeout(STARTED_WITHIN, pool.base().ready()).await;
         let ending = match &started {
             Ok(Err(not_ready)) => Some(&not_ready.ending),
             Ok(Ok(_)) | Err(_) => None,

@@ -93,7 +93,7 @@ impl House {
             gate: Gate::new(settings.max_cold_starts),
             wake: Wake::new(),
         };
-        let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server)).collect());
+        let fleet = Fleet::new(enabled.into_iter().map(|server| yard.pool(server, None)).collect());
         let first = Arc::new(loaded);
         let (loaded, holds) = watch::channel(Arc::clone(&first));
         let sources = Arc::new(Sources {

@@ -35,8 +35,6 @@ pub enum Order {
 pub struct Renewed {
     /// The new one, not started yet.
     pub pool: Arc<Pool>,
-    /// The old one, which is about to be gone.
-    pub before: Arc<Pool>,
     /// The process of its base connection.
     pub ended_pid: Option<u32>,
 }
@@ -152,7 +150,7 @@ impl Reloader {
     }
 
     fn make(&self, server: &Server, earlier: Option<&Arc<Pool>>) -> Arc<Pool> {
-        let pool = self.yard.pool(server.clone());
+        let pool = self.yard.pool(server.clone(), earlier.map(Arc::as_ref));
         if let Some(earlier) = earlier {
             pool.succeed(earlier);
         }
@@ -171,7 +169,7 @@ impl Reloader {
         self.fleet.replace(all.cloned().collect());
         self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.commons.work);
         tracing::info!(%server, "server is started anew on request");
-        Some(Renewed { pool, before, ended_pid })
+        Some(Renewed { pool, ended_pid })
     }
 }
 

@@ -95,6 +95,23 @@ fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
 }
 
 #[test]
+fn a_server_that_is_started_anew_never_meets_the_one_before() {
+    let room = Room::new().server("s", &["count $ROOM/pids", "ignore-term", "ignore-eof"]);
+    let mut bridge = start(&room);
+    bridge.call("s__echo", json!({}));
+    let before = pid(&mut bridge, "s");
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(&room, &["restart", "s"]));
+        wait_until("a call goes to the new one", || {
+            bridge.call("s__echo", json!({}));
+            let is_new = room.pids("pids").len() == 2;
+            assert!(!is_new || !alive(before), "both are there");
+            is_new
+        });
+    });
+}
+
+#[test]
 fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() {
     let room = Room::new().server("s", &["tool x", "on start: exit 3"]);
     let mut bridge = start(&room);

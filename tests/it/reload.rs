@@ -121,6 +121,22 @@ fn calls_that_run_in_a_replaced_or_removed_server_go_on_to_their_ends() {
 }
 
 #[test]
+fn an_idle_server_is_gone_before_the_one_that_replaces_it_starts() {
+    let text = |key: &str| entry("s", &["count $ROOM/pids", "ignore-term", "ignore-eof"], key);
+    let room = room(&text(""));
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__echo", json!({}));
+    let before = pid(&mut bridge, "s");
+    change(&room, &bridge, &text("call_timeout_s = 7"));
+    wait_until("the new one is there", || {
+        let is_new = room.pids("pids").len() == 2;
+        assert!(!is_new || !alive(before), "both are there");
+        is_new
+    });
+}
+
+#[test]
 fn a_call_in_a_removed_server_ends_at_its_deadline_and_a_bridge_that_stops_leaves_nobody() {
     let keys = "call_timeout_s = 1";
     let room = room(

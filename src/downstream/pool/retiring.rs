@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
+use tokio::sync::watch;
+
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
 
@@ -29,23 +31,37 @@ impl Pool {
         let pool = Arc::clone(self);
         async move {
             if farewell != Farewell::Restarted {
+                if !pool.is_unused() {
+                    // Its calls go on beside the next one.
+                    pool.has_cleared();
+                }
                 // One that stands before a hanging server would hold it up for ever.
                 let _ = tokio::time::timeout(pool.terms.call_timeout, pool.free()).await;
             }
             pool.end(farewell).await;
+            pool.has_cleared();
         }
     }
 
-    /// Waits until its base connection has ended for good.
-    pub async fn gone(&self) {
-        self.base().over().await;
+    /// Hears when its successor may start: when every process of this one is gone, or when calls go on in it.
+    #[must_use]
+    pub fn cleared(&self) -> watch::Receiver<bool> {
+        self.cleared.subscribe()
+    }
+
+    fn has_cleared(&self) {
+        self.cleared.send_replace(true);
+    }
+
+    fn is_unused(&self) -> bool {
+        self.members().iter().all(|member| member.uses() == 0)
     }
 
     /// Waits until no request has a connection in its hands.
     async fn free(&self) {
         loop {
             let given_back = self.given_back.notified();
-            if self.members().iter().all(|member| member.uses() == 0) {
+            if self.is_unused() {
                 return;
             }
             given_back.await;

@@ -56,8 +56,8 @@ pub struct Yard {
 }
 
 impl Yard {
-    /// The pool of one server; nothing of it is started yet.
-    pub fn pool(&self, server: Server) -> Arc<Pool> {
+    /// The pool of one server; nothing of it is started yet, nor before this one has cleared the way.
+    pub fn pool(&self, server: Server, before: Option<&Pool>) -> Arc<Pool> {
         let budget = Budget::new(self.limits.clone());
         let terms = Terms {
             name: server.name.clone(),
@@ -82,7 +82,7 @@ impl Yard {
             budget,
             tuning: self.tuning.subscribe(),
         };
-        self.pool_of(terms, Arc::new(Keepers { server, around }))
+        self.pool_of(terms, Arc::new(Keepers { server, around, cleared: before.map(Pool::cleared) }))
     }
 
     /// Other settings from here on: for servers that are made later, and for the next lives of these.
@@ -119,13 +119,26 @@ impl Yard {
 struct Keepers {
     server: Server,
     around: Surroundings,
+    /// When the way is clear of the one that was there before, if one was.
+    cleared: Option<watch::Receiver<bool>>,
 }
 
 impl Staff for Keepers {
     fn keep(&self, post: Post) -> Work {
+        let (cleared, mut stop) = (self.cleared.clone(), post.stop.clone());
         let keeper = Keeper::new(self.server.clone(), self.around.clone(), post);
         let name = self.server.name.clone();
-        Box::pin(async move { guard::log_panic("keeper", name.as_str(), keeper.run()).await })
+        let kept = async move {
+            if let Some(mut cleared) = cleared {
+                tokio::select! {
+                    // One that is dropped stands in nobody's way.
+                    _ = cleared.wait_for(|is_clear| *is_clear) => {}
+                    _ = stop.wait_for(Option::is_some) => return,
+                }
+            }
+            keeper.run().await;
+        };
+        Box::pin(async move { guard::log_panic("keeper", name.as_str(), kept).await })
     }
 }
 
