@@ -55,6 +55,7 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     let closing = Closing::default();
     shutdown::hear_signals(closing.clone(), process::kill_all).context("cannot hear signals")?;
     guardian::arm();
+    process::make_room_for_files();
     let paths = Paths::find(overrides)?;
     if let Err(error) = paths.create() {
         tracing::error!(%error, "data folder cannot be used, serving without a record");

@@ -48,6 +48,10 @@ const INHERITED: &[&str] = &[
     "TMP",
 ];
 
+/// So many files may be open where the system allows it.
+#[cfg(unix)]
+const FILES: u64 = 4096;
+
 /// After its input was closed, a server has this long to end by itself.
 const CLOSE_GRACE: Duration = Duration::from_millis(60);
 
@@ -228,6 +232,23 @@ impl Drop for Process {
     fn drop(&mut self) {
         group::kill(self.pid);
         guardian::gone(self.pid);
+    }
+}
+
+/// Has the system let this process open more files, if it has less than a thousand servers need, four each:
+/// desktops start programs with room for 256 (macOS) or 1024. Servers inherit it.
+pub fn make_room_for_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let now = getrlimit(Resource::Nofile);
+        let wanted = now.maximum.map_or(FILES, |most| most.min(FILES));
+        if now.current.is_some_and(|current| current < wanted) {
+            let more = Rlimit { current: Some(wanted), ..now };
+            if let Err(error) = setrlimit(Resource::Nofile, more) {
+                tracing::warn!(%error, wanted, "no room for more open files");
+            }
+        }
     }
 }
 

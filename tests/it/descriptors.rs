@@ -1,4 +1,4 @@
-//! A server inherits descriptors 0, 1 and 2, and nothing that somebody leaked into the bridge.
+//! A server inherits descriptors 0, 1 and 2, and nothing that somebody leaked into the bridge; that has room for its own.
 
 #![cfg(target_os = "linux")]
 
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::said::echoed;
 use crate::support::Room;
 
 fn open_files(pid: u64) -> Vec<PathBuf> {
@@ -28,6 +29,19 @@ fn what_a_client_leaks_into_the_bridge_does_not_reach_a_server() {
     let server = bridge.status()["servers"][0]["pid"].as_u64().unwrap();
     let found: Vec<PathBuf> = open_files(server).into_iter().filter(is_leaked).collect();
     assert_eq!(found, [] as [&Path; 0]);
+}
+
+#[test]
+fn a_client_that_was_started_with_room_for_few_files_has_all_its_servers() {
+    let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
+    let room = names.iter().fold(Room::new(), |room, name| room.server(name, &[]));
+    let room = room.via(&["sh", "-c", "ulimit -Sn 48; exec \"$0\" \"$@\""]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    for name in &names {
+        assert_eq!(echoed(&bridge.call(&format!("{name}__echo"), json!({ "n": 1 }))), &json!({ "n": 1 }));
+    }
+    assert!(open_files(u64::from(bridge.pid())).len() > 48);
 }
 
 #[test]
