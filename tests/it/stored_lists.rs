@@ -36,14 +36,14 @@ fn offered_anew(room: &Room) -> Vec<String> {
 fn the_first_list_waits_a_while_for_servers_that_are_not_known_and_tells_of_the_rest() {
     let room = Room::new()
         .setting("first_list_wait_s = 1")
-        .server("late", &["on initialize: sleep 2000"])
+        .server("late", &["on initialize: sleep 5000"])
         .server("quick", &[]);
     let mut bridge = room.start();
     bridge.initialize();
     let before = Instant::now();
     assert_eq!(offered(&mut bridge), ["quick__echo"]);
     let took = before.elapsed();
-    assert!((950..1900).contains(&took.as_millis()), "{took:?}");
+    assert!((950..4900).contains(&took.as_millis()), "{took:?}");
     wait_until("the rest is told and listed", || {
         bridge.told("notifications/tools/list_changed");
         offered(&mut bridge) == ["late__echo", "quick__echo"]
@@ -52,7 +52,7 @@ fn the_first_list_waits_a_while_for_servers_that_are_not_known_and_tells_of_the_
 
 #[test]
 fn a_second_start_lists_at_once_and_starts_nothing() {
-    let room = Room::new().server("s", &["count $ROOM/count", "tools 300", "on initialize: sleep 1000"]);
+    let room = Room::new().server("s", &["count $ROOM/count", "tools 300", "on initialize: sleep 4000"]);
     let mut bridge = room.start();
     bridge.initialize();
     let first = list(&mut bridge)["result"].take();
@@ -61,7 +61,7 @@ fn a_second_start_lists_at_once_and_starts_nothing() {
     let mut bridge = room.start();
     bridge.initialize();
     assert_eq!(list(&mut bridge)["result"], first, "byte for byte and in the same order");
-    assert!(before.elapsed() < Duration::from_millis(900), "{:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_millis(3900), "{:?}", before.elapsed());
     bridge.end();
     assert_eq!(room.pids("count").len(), 1, "only the first start asked the server");
 }
@@ -233,7 +233,7 @@ fn a_call_before_any_list_finds_its_server_by_the_name() {
 #[test]
 fn a_server_that_was_tried_in_vain_holds_up_no_later_bridge() {
     let room = Room::new()
-        .setting("first_list_wait_s = 1")
+        .setting("first_list_wait_s = 4")
         .server("hangs", &["on initialize: hang"])
         .server("empty", &["on initialize: sleep 500", "on tools/list: empty"])
         .server("good", &[]);
@@ -242,7 +242,7 @@ fn a_server_that_was_tried_in_vain_holds_up_no_later_bridge() {
     bridge.initialize();
     let before = Instant::now();
     assert_eq!(offered(&mut bridge), ["good__echo"]);
-    assert!(before.elapsed().as_millis() < 400, "{:?}", before.elapsed());
+    assert!(before.elapsed().as_millis() < 3900, "{:?}", before.elapsed());
     // They are tried again meanwhile, and a call waits for them.
     wait_until("the empty one is started again", || bridge.status()["servers"][1]["starts"] == 1);
 }
