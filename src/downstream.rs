@@ -212,7 +212,7 @@ impl NotReady {
     }
 }
 
-/// A cheap handle to one server.
+/// A cheap handle to one connection of a server.
 #[derive(Debug, Clone)]
 pub struct Link {
     /// Its name.

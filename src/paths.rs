@@ -29,8 +29,6 @@ pub struct Paths {
     pub config_default: Option<PathBuf>,
     /// The folder that holds all of the following.
     pub data_dir: PathBuf,
-    /// The record.
-    pub database: PathBuf,
     /// One lock file for each living session.
     pub locks_dir: PathBuf,
     /// One log file for each server's stderr.
@@ -77,7 +75,6 @@ impl Paths {
         Ok(Self {
             config_file: given(overrides.config_file).or(existing),
             config_default,
-            database: data_dir.join("bridge.db"),
             locks_dir: data_dir.join("locks"),
             logs_dir: data_dir.join("logs"),
             data_dir,

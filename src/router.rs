@@ -347,10 +347,4 @@ impl Router {
             Fault::NotReady(NotReady { ending, retry_after: None })
         })
     }
-
-    /// The servers in the configuration's order.
-    #[must_use]
-    pub fn servers(&self) -> Arc<[Arc<Pool>]> {
-        self.fleet.all()
-    }
 }

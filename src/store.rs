@@ -198,9 +198,9 @@ impl Journal {
 pub struct Committed(Option<oneshot::Receiver<()>>);
 
 impl Committed {
-    /// Whether there is nothing to wait for, so that an answer may leave at once.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
+    /// Whether there is nothing to wait for.
+    #[cfg(test)]
+    const fn is_done(&self) -> bool {
         self.0.is_none()
     }
 }

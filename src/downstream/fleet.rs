@@ -47,10 +47,9 @@ impl Fleet {
         self.pool(server).map(|pool| Arc::clone(pool.base()))
     }
 
-    /// Other servers from here on; those of before.
-    pub fn replace(&self, pools: Vec<Arc<Pool>>) -> Arc<[Arc<Pool>]> {
-        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *all, pools.into())
+    /// Other servers from here on.
+    pub fn replace(&self, pools: Vec<Arc<Pool>>) {
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = pools.into();
     }
 
     /// Has a pool that was replaced or taken out end, when what runs in it is over.

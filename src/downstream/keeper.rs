@@ -1,4 +1,4 @@
-//! One task a server: it alone starts, attends and ends the server's process.
+//! One task a connection: it alone starts, attends and ends the process behind it.
 //!
 //! The state is where the code stands: [`Keeper::run`] goes from rest to start to attendance and back.
 
@@ -86,7 +86,7 @@ async fn unused(idle: Option<Duration>, connection: &Connection, interest: &Inte
     }
 }
 
-/// The owner of one server.
+/// The owner of one connection's process.
 pub struct Keeper {
     server: Server,
     around: Surroundings,

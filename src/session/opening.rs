@@ -51,7 +51,7 @@ impl Client {
         result: impl FnOnce(&Introduction) -> String + Send + 'static,
     ) {
         let answer = |client: &Self, id: &str, view: &View| {
-            let result = result(&Introduction::of(&introduction::own(&client.router.servers()), view));
+            let result = result(&Introduction::of(&introduction::own(&client.router.fleet.all()), view));
             client.outlet.answer(reply::result(id, &result), permit);
         };
         let view = self.router.offers.view();

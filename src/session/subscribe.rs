@@ -189,7 +189,7 @@ impl Client {
 
     /// A notification of the client that is not for the bridge goes to the server that it concerns.
     pub(super) fn pass_notification(&self, method: &str, line: &Bytes, params: Option<&RawValue>) {
-        let pools = self.router.servers();
+        let pools = self.router.fleet.all();
         let links: Vec<Arc<Link>> = match method {
             "notifications/roots/list_changed" => pools.iter().flat_map(|pool| pool.links()).collect(),
             _ => {
