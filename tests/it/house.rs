@@ -139,6 +139,13 @@ fn no_file_is_longer_than_one_thought() {
 }
 
 #[test]
+fn the_map_fits_a_screen() {
+    let map = std::fs::read_to_string(root().join("CLAUDE.md")).unwrap();
+    let (lines, wide) = (map.lines().count(), map.lines().filter(|line| line.chars().count() > 140).count());
+    assert!(lines <= 60 && wide == 0, "CLAUDE.md has {lines} lines, {wide} of them over 140 columns");
+}
+
+#[test]
 fn a_release_unwinds_so_that_the_guard_can_catch() {
     let manifest = manifest();
     assert_eq!(manifest["profile"]["release"]["panic"].as_str(), Some("unwind"));

@@ -1,4 +1,5 @@
-//! When connections end, and what is told of it.
+//! Connections that are closed by somebody's word, and what is told of an end. The ends that silence brings are
+//! tested with a clock that can be wound, beside the pool.
 
 use serde_json::{Value, json};
 
@@ -77,9 +78,7 @@ fn nothing_is_closed_without_a_word_which() {
 }
 
 #[test]
-fn a_threads_connection_ends_when_nobody_used_it_and_is_told_with_its_thread() {
-    // The shortest that can be written down is a minute; what follows from a minute of silence is tested with
-    // a clock that can be wound.
+fn the_end_of_a_threads_connection_is_logged_with_session_thread_and_user() {
     let room = room("thread", &["on tools/call: exit 3"], "");
     let mut bridge = start(&room);
     let id = begin(&mut bridge, "s__echo", "t1", "ann");
