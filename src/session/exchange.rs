@@ -167,10 +167,15 @@ impl Exchange {
 
     async fn send(&mut self, client: &Client) -> Result<InFlight, Fault> {
         let wish = self.routed.wish(&self.call);
-        let find = || client.router.pool(&self.routed);
         let mut again = 0..PLACES_MAX;
         let in_flight = loop {
-            let taken = find()?.lease(&wish).await.map_err(Fault::NotReady)?;
+            let pool = client.router.pool(&self.routed)?;
+            let taken = match pool.lease(&wish).await {
+                Ok(taken) => taken,
+                // Its server was replaced while the request waited for a connection.
+                Err(_) if pool.farewell().is_some() && again.next().is_some() => continue,
+                Err(not_ready) => return Err(Fault::NotReady(not_ready)),
+            };
             if let Some(level) = self.asking.log_level() {
                 client.tell_level(taken.link(), level).await;
             }

@@ -112,6 +112,23 @@ fn a_server_that_is_started_anew_never_meets_the_one_before() {
 }
 
 #[test]
+fn a_call_that_waits_for_a_connection_goes_to_the_server_that_is_started_anew() {
+    let keys = "scope = \"thread\"\nmax_connections = 1\nqueue_timeout_s = 60";
+    let room = Room::new().server_with("s", &["tool echo", "on tools/call hang: hang"], keys);
+    let mut bridge = start(&room);
+    let begin = |bridge: &mut Bridge, tool: &str, thread: &str| {
+        let params = json!({ "name": tool, "arguments": { "n": 1 }, "_meta": { "bridge/threadId": thread } });
+        bridge.request("tools/call", &params)
+    };
+    begin(&mut bridge, "s__hang", "t1");
+    let waits = begin(&mut bridge, "s__echo", "t2");
+    wait_until("it waits", || bridge.status()["servers"][0]["connections"]["waiting"] == 1);
+    run(&room, &["restart", "s"]);
+    let answer = bridge.answer_to(waits);
+    assert_eq!(answer["result"]["structuredContent"], json!({ "n": 1 }), "{answer}");
+}
+
+#[test]
 fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() {
     let room = Room::new().server("s", &["tool x", "on start: exit 3"]);
     let mut bridge = start(&room);
