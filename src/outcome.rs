@@ -108,6 +108,8 @@ pub enum Cause {
     MissingCapability,
     /// The client came back to a question that is not open any more, or for a result that is not kept.
     Expired,
+    /// The server was ended on purpose: replaced, removed, disconnected, or started anew.
+    ServerStopped,
     /// The bridge itself was stopped while the call ran.
     BridgeStopped,
     /// The bridge itself died while the call ran; written by the recovery of a later start.
@@ -141,6 +143,7 @@ impl Cause {
             Self::BadParams => "bad_params",
             Self::MissingCapability => "missing_capability",
             Self::Expired => "expired",
+            Self::ServerStopped => "server_stopped",
             Self::BridgeStopped => "bridge_stopped",
             Self::BridgeCrashed => "bridge_crashed",
         }

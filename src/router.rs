@@ -343,7 +343,7 @@ impl Router {
     pub fn pool(&self, routed: &Routed) -> Result<Arc<Pool>, Fault> {
         let Some(farewell) = routed.pool.farewell() else { return Ok(Arc::clone(&routed.pool)) };
         self.fleet.pool(routed.pool.name()).ok_or_else(|| {
-            let ending = Arc::new(Ending::of(Cause::BridgeStopped, farewell.what()));
+            let ending = Arc::new(farewell.ending());
             Fault::NotReady(NotReady { ending, retry_after: None })
         })
     }

@@ -39,7 +39,7 @@ use crate::downstream::stderr::Tail;
 use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
 use crate::downstream::watcher::{Happened, Phases, Watcher};
-use crate::downstream::{Ending, LinkState, Order, Status};
+use crate::downstream::{LinkState, Order, Status};
 use crate::outcome::Cause;
 
 /// A start that takes longer holds up no other: it waits for something that more processes do not slow down.
@@ -77,7 +77,7 @@ async fn unused(idle: Option<Duration>, connection: &Connection, interest: &Inte
     let Some(idle) = idle else { return std::future::pending().await };
     loop {
         connection.unused_for(idle).await;
-        let ending = Ending::of(Cause::BridgeStopped, Farewell::Unused.what());
+        let ending = Farewell::Unused.ending();
         // Who has subscribed to something uses it without a word.
         if !interest.is_waiting() && connection.end_if_unused(Arc::new(ending)) {
             return;

@@ -90,6 +90,8 @@ fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
     assert_eq!(lost["result"]["_meta"]["bridge/error"]["kind"], "outcome_unknown", "{lost}");
     let text = lost["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("was started anew by bridge restart"), "{text}");
+    let kinds = bridge.rows("SELECT error_kind FROM tool_calls WHERE outcome = 'outcome_unknown'");
+    assert_eq!(kinds, [[json!("server_stopped")]]);
     let answer = bridge.call("s__x", json!({ "a": 1 }));
     assert_eq!(answer["result"]["structuredContent"], json!({ "a": 1 }));
 }

@@ -37,9 +37,7 @@ impl Keeper {
         let mut life = Some((permit, started));
         // Nobody may start a call any more on a server that could go on, and its input is closed by the writer's end.
         match &left {
-            Left::Released(farewell) => {
-                connection.end(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what())));
-            }
+            Left::Released(farewell) => connection.end(Arc::new(farewell.ending())),
             Left::Asleep => connection.end(Arc::new(asleep())),
             // Its end takes a while, in which it would get calls that nobody answers.
             Left::Ended(Cause::Hung, what, _) => {

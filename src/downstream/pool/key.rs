@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::sharing::Scope;
+use crate::downstream::Ending;
+use crate::outcome::Cause;
 
 /// Whose request it is, or whose connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,8 +136,7 @@ pub enum Farewell {
 
 impl Farewell {
     /// What happened to the server, as the end of a sentence that begins with its name.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
+    const fn what(self) -> &'static str {
         match self {
             Self::BridgeStops => "was stopped with the bridge",
             Self::Unused => "was stopped, since nobody used it",
@@ -147,6 +148,16 @@ impl Farewell {
             Self::Removed => "was removed from the configuration",
             Self::Restarted => "was started anew by bridge restart",
         }
+    }
+
+    /// How the server ended, for those who hear of it.
+    #[must_use]
+    pub fn ending(self) -> Ending {
+        let cause = match self {
+            Self::BridgeStops => Cause::BridgeStopped,
+            _ => Cause::ServerStopped,
+        };
+        Ending::of(cause, self.what())
     }
 
     /// The reason in the record.

@@ -10,8 +10,7 @@ use crate::downstream::pool::key::{Key, Wish};
 use crate::downstream::pool::member::Member;
 use crate::downstream::pool::tenants::Busy;
 use crate::downstream::pool::{Pool, Scarce};
-use crate::downstream::{Ending, Link, NotReady};
-use crate::outcome::Cause;
+use crate::downstream::{Link, NotReady};
 
 /// A connection in the hands of a request: no idle rule ends it until it is dropped.
 pub struct Lease {
@@ -62,7 +61,7 @@ impl Lease {
         // Who has a lease before its pool retires is waited for, and nobody else: one of the two sees the other.
         fence(Ordering::SeqCst);
         if let Some(farewell) = self.pool.farewell() {
-            return Err(NotReady::of(Arc::new(Ending::of(Cause::BridgeStopped, farewell.what()))));
+            return Err(NotReady::of(Arc::new(farewell.ending())));
         }
         let link = &self.member.link;
         let mut at_once = link.awake();
