@@ -36,9 +36,9 @@ pub fn run(_args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result
 
 /// What was changed, and what is wrong.
 fn said(answer: &Value) -> (String, Option<String>) {
-    let words = |key: &str| {
+    let items = |key: &str, between: &str| {
         let items = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(between)
     };
     let all = [
         ("added", "added "),
@@ -47,14 +47,15 @@ fn said(answer: &Value) -> (String, Option<String>) {
         ("settings", "from each server's next start on: "),
         ("needNewStart", "not before the bridge itself starts anew: "),
     ];
-    let changes = all.map(|(key, what)| (what, words(key)));
+    let changes = all.map(|(key, what)| (what, items(key, ", ")));
     let changes: Vec<String> = changes
         .iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(what, names)| format!("{what}{names}"))
         .collect();
-    let mistakes = words("mistakes");
-    let wrong = (!mistakes.is_empty()).then(|| format!("what has a mistake stays as it was: {mistakes}"));
+    // A line each: there are commas in them.
+    let mistakes = items("mistakes", "\n  ");
+    let wrong = (!mistakes.is_empty()).then(|| format!("what has a mistake stays as it was:\n  {mistakes}"));
     (if changes.is_empty() { "nothing changed".to_owned() } else { changes.join("; ") }, wrong)
 }
 
@@ -68,10 +69,11 @@ mod tests {
     fn a_change_is_told_in_one_line() {
         let (told, wrong) = said(&json!({
             "added": ["a", "b"], "changed": ["c"], "removed": ["d"], "settings": ["hang_after"],
-            "needNewStart": ["durability"], "mistakes": ["config.toml:1:1: no"],
+            "needNewStart": ["durability"], "mistakes": ["config.toml:1:1: no", "config.toml:2:1: a, or b"],
         }));
         insta::assert_snapshot!(told, @"added a, b; replaced c; removed d; from each server's next start on: hang_after; not before the bridge itself starts anew: durability");
-        insta::assert_snapshot!(wrong.unwrap(), @"what has a mistake stays as it was: config.toml:1:1: no");
+        let wanted = "what has a mistake stays as it was:\n  config.toml:1:1: no\n  config.toml:2:1: a, or b";
+        assert_eq!(wrong.as_deref(), Some(wanted));
         assert_eq!(said(&json!({})), ("nothing changed".to_owned(), None));
     }
 }
