@@ -139,3 +139,37 @@ impl<F: Fn(&str) -> bool + Send + Sync> Relay for Apart<F> {
         self.to.room()
     }
 }
+
+/// One who hears nothing and always has room, for tests.
+#[cfg(test)]
+pub(crate) struct Nobody;
+
+#[cfg(test)]
+impl Hears for Nobody {
+    fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
+}
+
+#[cfg(test)]
+impl Relay for Nobody {
+    fn notification(&self, _: &Notification<'_>) {}
+
+    fn asks_directly(&self) -> bool {
+        true
+    }
+
+    fn asked(&self, question: Question) {
+        question.forget();
+    }
+
+    fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
+
+    fn ended(&self, _: &Connection) {}
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,40 +11,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Bridge, Room, alive, fake_server, wait_until};
 
-fn doors(room: &Room) -> Vec<PathBuf> {
-    let entries = fs::read_dir(room.path("data/run")).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "sock"))
-        .collect()
-}
-
-/// Starts a bridge and waits until it can be told something.
-#[track_caller]
-fn start(room: &Room) -> Bridge {
-    let before = doors(room).len();
-    let mut bridge = room.start();
-    bridge.initialize_with(json!({ "capabilities": { "roots": {} } }));
-    wait_until("it can be told something", || doors(room).len() > before);
-    bridge
-}
-
-/// Runs a verb: exit code, stdout, stderr.
-#[track_caller]
-fn run(room: &Room, args: &[&str]) -> (Option<i32>, String, String) {
-    let output = room.command(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
 #[test]
 fn a_bridge_that_hangs_holds_nobody_up_who_has_the_others_told_something() {
     let room = Room::new().server("s", &[]);
-    let (hung, well) = (start(&room), start(&room));
+    let (hung, well) = (room.start_with_door(), room.start_with_door());
     hung.signal(Signal::STOP);
     for verb in [&["reload"][..], &["restart", "s"]] {
         let before = Instant::now();
-        let (code, told, error) = run(&room, verb);
+        let (code, told, error) = room.run(verb);
         assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
         assert_eq!(code, Some(1));
         assert!(told.contains(&format!("bridge {}: ", well.pid())), "{told}");
@@ -64,7 +37,7 @@ fn pid(bridge: &mut Bridge, name: &str) -> u32 {
 fn with_nobody_there_is_nobody_to_tell() {
     let room = Room::new();
     for args in [&["reload"][..], &["restart", "s"]] {
-        let (code, stdout, stderr) = run(&room, args);
+        let (code, stdout, stderr) = room.run(args);
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
         assert!(stderr.starts_with("error: No bridge runs on "), "{stderr}");
     }
@@ -73,13 +46,13 @@ fn with_nobody_there_is_nobody_to_tell() {
 #[test]
 fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
     let room = Room::new().server("s", &["tool x", "on tools/call ask: request roots/list"]).server("t", &[]);
-    let mut bridge = start(&room);
+    let mut bridge = room.start_with_door();
     bridge.call("s__x", json!({}));
     bridge.call("t__echo", json!({}));
     let before = (pid(&mut bridge, "s"), pid(&mut bridge, "t"));
     let running = bridge.begin_call("s__ask", json!({}));
     bridge.asked("roots/list");
-    let (code, stdout, stderr) = run(&room, &["restart", "s"]);
+    let (code, stdout, stderr) = room.run(&["restart", "s"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let after = pid(&mut bridge, "s");
     let said =
@@ -99,11 +72,11 @@ fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
 #[test]
 fn a_server_that_is_started_anew_never_meets_the_one_before() {
     let room = Room::new().server("s", &["count $ROOM/pids", "ignore-term", "ignore-eof"]);
-    let mut bridge = start(&room);
+    let mut bridge = room.start_with_door();
     bridge.call("s__echo", json!({}));
     let before = pid(&mut bridge, "s");
     std::thread::scope(|scope| {
-        scope.spawn(|| run(&room, &["restart", "s"]));
+        scope.spawn(|| room.run(&["restart", "s"]));
         wait_until("a call goes to the new one", || {
             bridge.call("s__echo", json!({}));
             let is_new = room.pids("pids").len() == 2;
@@ -117,7 +90,7 @@ fn a_server_that_is_started_anew_never_meets_the_one_before() {
 fn a_call_that_waits_for_a_connection_goes_to_the_server_that_is_started_anew() {
     let keys = "scope = \"thread\"\nmax_connections = 1\nqueue_timeout_s = 60";
     let room = Room::new().server_with("s", &["tool echo", "on tools/call hang: hang"], keys);
-    let mut bridge = start(&room);
+    let mut bridge = room.start_with_door();
     let begin = |bridge: &mut Bridge, tool: &str, thread: &str| {
         let params = json!({ "name": tool, "arguments": { "n": 1 }, "_meta": { "bridge/threadId": thread } });
         bridge.request("tools/call", &params)
@@ -125,7 +98,7 @@ fn a_call_that_waits_for_a_connection_goes_to_the_server_that_is_started_anew() 
     begin(&mut bridge, "s__hang", "t1");
     let waits = begin(&mut bridge, "s__echo", "t2");
     wait_until("it waits", || bridge.status()["servers"][0]["connections"]["waiting"] == 1);
-    run(&room, &["restart", "s"]);
+    room.run(&["restart", "s"]);
     let answer = bridge.answer_to(waits);
     assert_eq!(answer["result"]["structuredContent"], json!({ "n": 1 }), "{answer}");
 }
@@ -133,17 +106,17 @@ fn a_call_that_waits_for_a_connection_goes_to_the_server_that_is_started_anew() 
 #[test]
 fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() {
     let room = Room::new().server("s", &["tool x", "on start: exit 3"]);
-    let mut bridge = start(&room);
+    let mut bridge = room.start_with_door();
     wait_until("it is parked", || {
         bridge.call("s__x", json!({}));
         bridge.server("s")["state"] == "parked"
     });
-    let (code, _, stderr) = run(&room, &["restart", "s"]);
+    let (code, _, stderr) = room.run(&["restart", "s"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("before it was ready (exit code 3)"), "{stderr}");
     assert_eq!(bridge.server("s")["state"], "resting", "its past is forgotten");
     fs::write(room.path("scripts/s"), "tool x").unwrap();
-    let (code, stdout, _) = run(&room, &["restart", "s"]);
+    let (code, stdout, _) = room.run(&["restart", "s"]);
     assert_eq!(code, Some(0));
     assert!(stdout.contains("s had no process, process "), "{stdout}");
     assert!(bridge.call("s__x", json!({}))["result"]["isError"].is_null());
@@ -152,9 +125,9 @@ fn a_restart_gives_a_parked_server_a_new_chance_and_says_when_that_is_in_vain() 
 #[test]
 fn a_server_that_a_bridge_does_not_have_is_no_server_of_its() {
     let room = Room::new().server("s", &[]);
-    let bridge = start(&room);
+    let bridge = room.start_with_door();
     for name in ["x", "bridge", ""] {
-        let (code, stdout, stderr) = run(&room, &["restart", name]);
+        let (code, stdout, stderr) = room.run(&["restart", name]);
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
         assert_eq!(stderr, format!("error: bridge {}: it has no server {name:?}\n", bridge.pid()));
     }
@@ -164,28 +137,28 @@ fn a_server_that_a_bridge_does_not_have_is_no_server_of_its() {
 fn a_reload_tells_what_each_bridge_changed() {
     let entry = |name: &str| format!("[servers.{name}]\ncommand = {}\n", json!(fake_server()));
     let room = Room::new().config("live.toml", &entry("a"));
-    let (mut one, two) = (start(&room), start(&room));
-    let (code, stdout, _) = run(&room, &["reload"]);
+    let (mut one, two) = (room.start_with_door(), room.start_with_door());
+    let (code, stdout, _) = room.run(&["reload"]);
     let said = |bridge: &Bridge, what: &str| format!("bridge {}: {what}\n", bridge.pid());
     let mut expected = [said(&one, "nothing changed"), said(&two, "nothing changed")];
     expected.sort();
     assert_eq!((code, stdout), (Some(0), expected.concat()));
     fs::write(room.path("live.toml"), entry("a") + &entry("b")).unwrap();
     // Each may have heard of it by itself in the meantime.
-    let (code, _, stderr) = run(&room, &["reload"]);
+    let (code, _, stderr) = room.run(&["reload"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     for bridge in [&one, &two] {
         bridge.wait_for_log("added=\"b\"");
     }
     fs::write(room.path("live.toml"), "[servers.a]\ncommand = 7\n").unwrap();
-    let (code, _, stderr) = run(&room, &["reload"]);
+    let (code, _, stderr) = room.run(&["reload"]);
     assert_eq!(code, Some(1));
     assert!(
         stderr.contains("what has a mistake stays as it was") && stderr.contains("live.toml:2:1"),
         "{stderr}"
     );
     fs::write(room.path("live.toml"), "[servers").unwrap();
-    let (code, _, stderr) = run(&room, &["reload"]);
+    let (code, _, stderr) = room.run(&["reload"]);
     assert_eq!(code, Some(1));
     assert_eq!(stderr.matches("everything stays as it was: ").count(), 2, "{stderr}");
     assert!(one.call("a__echo", json!({}))["result"]["isError"].is_null());
@@ -194,8 +167,8 @@ fn a_reload_tells_what_each_bridge_changed() {
 #[test]
 fn who_says_something_strange_to_the_socket_harms_nobody() {
     let room = Room::new().server("s", &[]);
-    let mut bridge = start(&room);
-    let door = doors(&room).pop().unwrap();
+    let mut bridge = room.start_with_door();
+    let door = room.doors().pop().unwrap();
     let say = |bytes: &[u8]| {
         let mut stream = UnixStream::connect(&door).unwrap();
         // It may be cut off while it writes.

@@ -2,51 +2,22 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Bridge, Room, wait_until};
-
-/// What a verb prints: exit code, stdout.
-#[track_caller]
-fn run(room: &Room, args: &[&str]) -> (Option<i32>, String) {
-    let output = room.command(args).output().unwrap();
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
-}
+use crate::support::{Bridge, Room};
 
 #[track_caller]
 fn status(room: &Room) -> Vec<Value> {
-    let (code, stdout) = run(room, &["status", "--json"]);
-    assert_eq!(code, Some(0));
-    serde_json::from_str(&stdout).unwrap()
-}
-
-fn doors(room: &Room) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(room.path("data/run")).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "sock"))
-        .collect()
-}
-
-/// Starts a bridge and waits until it can be asked.
-#[track_caller]
-fn start(room: &Room) -> Bridge {
-    let before = doors(room).len();
-    let mut bridge = room.start();
-    bridge.initialize();
-    wait_until("it can be asked", || doors(room).len() > before);
-    bridge
+    serde_json::from_str(&room.said(&["status", "--json"])).unwrap()
 }
 
 #[test]
 fn every_bridge_tells_its_client_and_the_very_data_of_bridge_status() {
     let room = Room::new().server("s", &[]);
-    let (mut one, two) = (start(&room), start(&room));
+    let (mut one, two) = (room.start_with_door(), room.start_with_door());
     one.call("s__echo", json!({}));
     let told = status(&room);
     assert_eq!(told.len(), 2);
@@ -61,8 +32,7 @@ fn every_bridge_tells_its_client_and_the_very_data_of_bridge_status() {
     }
     assert_eq!(own, theirs);
     assert_eq!(of(&two)["status"]["servers"][0]["state"], "stopped");
-    let (code, screen) = run(&room, &["status"]);
-    assert_eq!(code, Some(0));
+    let screen = room.said(&["status"]);
     assert!(screen.contains(&format!("bridge {}  it 1, attached ", one.pid())), "{screen}");
     let row = screen.lines().find(|line| line.starts_with("s ") && line.contains("ready"));
     assert!(row.is_some(), "{screen}");
@@ -74,10 +44,11 @@ fn every_bridge_tells_its_client_and_the_very_data_of_bridge_status() {
 #[test]
 fn nobody_there_is_said_in_words_and_no_fault() {
     let room = Room::new();
-    let (code, said) = run(&room, &["status"]);
-    assert_eq!(code, Some(0));
     let place = room.data().display().to_string();
-    assert_eq!(said, format!("No bridge runs on {place}.\nAn AI client starts it with `bridge serve`.\n"));
+    assert_eq!(
+        room.said(&["status"]),
+        format!("No bridge runs on {place}.\nAn AI client starts it with `bridge serve`.\n")
+    );
     assert_eq!(status(&room), Vec::<Value>::new());
     assert!(!room.path("data/run").exists(), "looking makes nothing");
 }
@@ -85,7 +56,7 @@ fn nobody_there_is_said_in_words_and_no_fault() {
 #[test]
 fn one_that_hangs_and_a_stranger_are_named_and_hold_nobody_up() {
     let room = Room::new();
-    let (hung, well) = (start(&room), start(&room));
+    let (hung, well) = (room.start_with_door(), room.start_with_door());
     hung.signal(Signal::STOP);
     let _silent = UnixListener::bind(room.path("data/run/1-silent.sock")).unwrap();
     let before = Instant::now();
@@ -103,18 +74,18 @@ fn one_that_hangs_and_a_stranger_are_named_and_hold_nobody_up() {
 #[test]
 fn a_bridge_takes_its_socket_with_it_and_what_a_killed_one_left_is_removed() {
     let room = Room::new();
-    let (ended, mut killed) = (start(&room), start(&room));
-    let [one, two] = doors(&room).try_into().unwrap();
+    let (ended, mut killed) = (room.start_with_door(), room.start_with_door());
+    let [one, two] = room.doors().try_into().unwrap();
     for door in [&one, &two] {
         assert_eq!(door.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     assert_eq!(room.path("data/run").metadata().unwrap().permissions().mode() & 0o777, 0o700);
     ended.end();
-    assert_eq!(doors(&room).len(), 1);
+    assert_eq!(room.doors().len(), 1);
     killed.kill_9();
-    assert_eq!(doors(&room).len(), 1);
+    assert_eq!(room.doors().len(), 1);
     assert_eq!(status(&room), Vec::<Value>::new());
-    assert!(doors(&room).is_empty());
+    assert!(room.doors().is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The verbs for people: data on stdout, the rest on stderr, and an exit code that a script can trust.
 
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -10,24 +10,9 @@ use crate::support::Room;
 
 const VERBS: [&str; 8] = ["serve", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
 
-/// Runs a verb: exit code, stdout, stderr.
-#[track_caller]
-fn run(room: &Room, args: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = room.command(args).output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
-
-/// What a verb prints when all is well.
-#[track_caller]
-fn said(room: &Room, args: &[&str]) -> String {
-    let (code, stdout, stderr) = run(room, args);
-    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
-    stdout
-}
-
 #[track_caller]
 fn json_of(room: &Room, args: &[&str]) -> Value {
-    serde_json::from_str(&said(room, args)).unwrap()
+    serde_json::from_str(&room.said(args)).unwrap()
 }
 
 /// A room with a record: one client gone, one that crashed, one that is here; returned with the last.
@@ -56,7 +41,7 @@ fn used() -> (Room, crate::support::Bridge) {
 #[test]
 fn stats_tell_calls_errors_and_rates_of_every_tool() {
     let (room, _here) = used();
-    let screen = said(&room, &["stats"]);
+    let screen = room.said(&["stats"]);
     let (head, table) = screen.split_once("\n\n").unwrap();
     assert!(head.starts_with("sessions  3 total, 1 active, "), "{head}");
     assert!(head.ends_with("calls     7 in all"), "{head}");
@@ -119,7 +104,7 @@ fn an_average_of_nothing_is_null() {
     bridge.initialize();
     bridge.status();
     assert_eq!(json_of(&room, &["stats", "--json"])["mcpSessions"]["avgDurationSeconds"], Value::Null);
-    assert!(said(&room, &["stats"]).contains("1 active, - on average"));
+    assert!(room.said(&["stats"]).contains("1 active, - on average"));
 }
 
 #[test]
@@ -132,7 +117,7 @@ fn sessions_tell_who_is_here_and_how_the_others_ended() {
     assert_eq!((active.as_array().unwrap().len(), &active[0]["pid"]), (1, &json!(here.pid())));
     let limited = json_of(&room, &["sessions", "--limit", "2", "--json"]);
     assert_eq!(limited.as_array().unwrap().len(), 2);
-    let screen = said(&room, &["sessions"]);
+    let screen = room.said(&["sessions"]);
     let states: Vec<_> = screen.lines().skip(1).map(|line| line.split_whitespace().nth(3).unwrap()).collect();
     assert_eq!(states, ["active", "crashed", "end_of_input"], "{screen}");
 }
@@ -145,10 +130,10 @@ fn before_the_first_client_there_is_nothing_and_no_error() {
         let nothing = format!(
             "Nothing is recorded yet in {place}.\nIt begins with the first client of `bridge serve`.\n"
         );
-        assert_eq!(said(&room, &[verb]), nothing, "{verb}");
+        assert_eq!(room.said(&[verb]), nothing, "{verb}");
     }
     assert_eq!(json_of(&room, &["sessions", "--json"]), json!([]));
-    insta::assert_snapshot!(said(&room, &["stats", "--json"]), @r#"
+    insta::assert_snapshot!(room.said(&["stats", "--json"]), @r#"
     {
       "mcpSessions": {
         "active": 0,
@@ -169,7 +154,7 @@ fn a_data_folder_that_is_a_file_is_said_to_be_none() {
     let file = room.path("file");
     std::fs::write(&file, "x").unwrap();
     for verb in ["stats", "sessions"] {
-        let (code, _, said) = run(&room, &[verb, "--data-dir", file.to_str().unwrap()]);
+        let (code, _, said) = room.run(&[verb, "--data-dir", file.to_str().unwrap()]);
         assert_eq!(code, Some(1), "{verb}: {said}");
         let record = file.join("bridge.db");
         assert!(said.contains(&format!("there is no way to a record at {}", record.display())), "{said}");
@@ -179,7 +164,7 @@ fn a_data_folder_that_is_a_file_is_said_to_be_none() {
 #[test]
 fn a_beginning_that_is_none_is_an_error_that_says_what_would_be_good() {
     let room = Room::new();
-    let (code, stdout, stderr) = run(&room, &["stats", "--since", "yesterday"]);
+    let (code, stdout, stderr) = room.run(&["stats", "--since", "yesterday"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     insta::assert_snapshot!(stderr, @"error: `--since yesterday` is neither a duration (90m, 24h, 7d) nor a time (2026-11-21T00:00:00Z)");
 }
@@ -190,7 +175,7 @@ fn words_that_are_not_understood_exit_with_2() {
     for args in
         [&["dance"][..], &["stats", "--sinc", "1h"], &["completions", "nosh"], &["sessions", "--limit", "x"]]
     {
-        let (code, stdout, stderr) = run(&room, args);
+        let (code, stdout, stderr) = room.run(args);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
@@ -201,7 +186,7 @@ fn a_record_that_cannot_be_read_exits_with_1() {
     let room = Room::new();
     std::fs::write(room.path("data/bridge.db"), "no database ".repeat(1000)).unwrap();
     for verb in ["stats", "sessions"] {
-        let (code, stdout, stderr) = run(&room, &[verb]);
+        let (code, stdout, stderr) = room.run(&[verb]);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{verb}");
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
@@ -210,10 +195,10 @@ fn a_record_that_cannot_be_read_exits_with_1() {
 #[test]
 fn every_help_has_an_example_and_every_verb_is_listed() {
     let room = Room::new();
-    let all = said(&room, &["--help"]);
+    let all = room.said(&["--help"]);
     for verb in VERBS {
         assert!(all.contains(&format!("\n  {verb} ")), "{verb} in {all}");
-        let help = said(&room, &[verb, "--help"]);
+        let help = room.said(&[verb, "--help"]);
         assert!(
             help.contains("Example") && help.contains(&format!("bridge {verb}")) || verb == "serve",
             "{help}"
@@ -226,14 +211,14 @@ fn every_help_has_an_example_and_every_verb_is_listed() {
 #[test]
 fn the_version_is_the_packages() {
     let room = Room::new();
-    assert_eq!(said(&room, &["--version"]), concat!("bridge ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(room.said(&["--version"]), concat!("bridge ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
 #[test]
 fn every_shell_gets_its_completions() {
     let room = Room::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = said(&room, &["completions", shell]);
+        let script = room.said(&["completions", shell]);
         assert!(VERBS.iter().all(|verb| script.contains(verb)), "{shell}");
     }
 }
@@ -265,7 +250,7 @@ fn the_demo_shows_three_deaths_in_time_and_leaves_nothing_behind() {
     std::fs::create_dir(room.path("tmp")).unwrap();
     let room = { room.path("tmp").to_str().map(str::to_owned).map(|tmp| room.env("TMPDIR", &tmp)).unwrap() };
     let before = Instant::now();
-    let told = said(&room, &["demo"]);
+    let told = room.said(&["demo"]);
     assert!(before.elapsed().as_secs() < 20, "{:?}", before.elapsed());
     let (steps, stats) = told.split_once("What `bridge stats` says of it:").unwrap();
     for step in [

@@ -176,49 +176,13 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
-    use std::pin::Pin;
-
     use bytes::Bytes;
 
     use super::*;
     use crate::downstream::connection::Outgoing;
     use crate::downstream::connection::outflow::HandOut;
-    use crate::downstream::question::Question;
-    use crate::downstream::relay::{Hears, Notification, Relay};
+    use crate::downstream::relay::Nobody;
     use crate::outcome::Cause;
-    use crate::queue::Share;
-    use crate::wire::Span;
-
-    struct Nobody;
-
-    impl Hears for Nobody {
-        fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
-    }
-
-    impl Relay for Nobody {
-        fn notification(&self, _: &Notification<'_>) {}
-
-        fn asks_directly(&self) -> bool {
-            true
-        }
-
-        fn asked(&self, question: Question) {
-            question.forget();
-        }
-
-        fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
-
-        fn ended(&self, _: &Connection) {}
-
-        fn has_room(&self) -> bool {
-            true
-        }
-
-        fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-            Box::pin(std::future::ready(()))
-        }
-    }
 
     const HOUR: Duration = Duration::from_secs(3600);
 

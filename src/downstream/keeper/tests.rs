@@ -1,7 +1,5 @@
 //! Keepers of one server: they share its budget, and end what nobody uses.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -13,48 +11,20 @@ use crate::credentials::Template;
 use crate::downstream::connection::Outgoing;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
-use crate::downstream::question::Question;
-use crate::downstream::relay::{Hears, Notification};
+use crate::downstream::relay::Nobody;
 use crate::downstream::wake::Clocks;
 use crate::downstream::{Link, NotReady, link};
 use crate::names::ServerName;
 use crate::policy::{Breaker, Limits};
-use crate::queue::Share;
-use crate::wire::Span;
 
+/// Counts the starts.
 #[derive(Default)]
-struct Nobody {
-    starts: AtomicUsize,
-}
+struct Starts(AtomicUsize);
 
-impl Relay for Nobody {
-    fn notification(&self, _: &Notification<'_>) {}
-
-    fn asks_directly(&self) -> bool {
-        true
-    }
-
-    fn asked(&self, question: Question) {
-        question.forget();
-    }
-
-    fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
-
-    fn ended(&self, _: &Connection) {}
-
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-impl Watcher for Nobody {
+impl Watcher for Starts {
     fn happened(&self, _: &ServerName, _: &Tenant, event: Happened) {
         if matches!(event, Happened::Started { .. }) {
-            self.starts.fetch_add(1, Ordering::Relaxed);
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -63,10 +33,6 @@ impl Watcher for Nobody {
     }
 
     fn listed(&self, _: &ServerName, _: Listing) {}
-}
-
-impl Hears for Nobody {
-    fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
 }
 
 /// So long without a call, and a server is stopped.
@@ -88,7 +54,7 @@ const ANSWERS: &str = r#"read l; echo '{"id":1099511627776,"result":{"protocolVe
 struct Pool {
     links: Vec<Link>,
     budget: Arc<Budget>,
-    seen: Arc<Nobody>,
+    seen: Arc<Starts>,
     /// The wall clock.
     wall_ms: Arc<AtomicI64>,
     _stop: watch::Sender<Option<Farewell>>,
@@ -112,7 +78,7 @@ impl Pool {
             capacity: Said::default(),
         };
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
-        let (seen, gate) = (Arc::new(Nobody::default()), Gate::new(size));
+        let (seen, gate) = (Arc::new(Starts::default()), Gate::new(size));
         let ((stop, stopped), (face, shown)) = (watch::channel(None), watch::channel(Face::default()));
         let tuning = Tuning {
             log_bytes_max: 1000,
@@ -128,7 +94,7 @@ impl Pool {
             let (link, status, orders) = link(server.name.clone(), server.call_timeout, server.start_timeout);
             let around = Surroundings {
                 lines: Handle::current(),
-                relay: seen.clone(),
+                relay: Arc::new(Nobody),
                 face: shown.clone(),
                 watcher: seen.clone(),
                 log_file: "/dev/null".into(),
@@ -164,7 +130,7 @@ impl Pool {
     }
 
     fn starts(&self) -> usize {
-        self.seen.starts.load(Ordering::Relaxed)
+        self.seen.0.load(Ordering::Relaxed)
     }
 }
 
@@ -249,7 +215,7 @@ async fn a_server_that_is_used_is_left_alone_after_a_sleep() {
     let link = &pool.links[0];
     let connection = link.ready().await.unwrap();
     let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
-    let hears = Arc::new(Nobody::default());
+    let hears = Arc::new(Nobody);
     let used = connection.ask(Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears });
     pool.wall_ms.fetch_add(SLEPT_MS, Ordering::Relaxed);
     assert!(link.awake().is_some(), "who waits for it sees how it fares");

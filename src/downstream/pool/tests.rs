@@ -1,8 +1,5 @@
 //! The promises of a pool, with keepers that have no process.
 
-use std::pin::Pin;
-
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::report::Whose;
@@ -11,37 +8,10 @@ use super::*;
 use crate::downstream::LinkState;
 use crate::downstream::connection::Connection;
 use crate::downstream::pool::lease::Slot;
-use crate::downstream::question::Question;
-use crate::downstream::relay::{Notification, Relay};
+use crate::downstream::relay::Nobody;
 use crate::policy::Limits;
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-struct Nobody;
-
-impl Relay for Nobody {
-    fn notification(&self, _: &Notification<'_>) {}
-
-    fn asks_directly(&self) -> bool {
-        true
-    }
-
-    fn asked(&self, question: Question) {
-        question.forget();
-    }
-
-    fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
-
-    fn ended(&self, _: &Connection) {}
-
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// Keepers whose server is ready as soon as somebody wants it, and what became of each.
 #[derive(Default)]

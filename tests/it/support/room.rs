@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Bridge, Room, Wires, fake_server, rows, wait_for};
+use super::{Bridge, Room, Wires, fake_server, rows, wait_for, wait_until};
 
 impl Room {
     /// An empty room: no servers, every setting at its default.
@@ -176,6 +176,38 @@ impl Room {
         let mut args = vec!["serve"];
         args.extend(self.args.iter().map(String::as_str));
         Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
+    }
+
+    /// The sockets on which the bridges of this room can be told something.
+    pub fn doors(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path("data/run")).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "sock")).collect()
+    }
+
+    /// Starts a bridge, and waits until it can be told something.
+    #[track_caller]
+    pub fn start_with_door(&self) -> Bridge {
+        let before = self.doors().len();
+        let mut bridge = self.start();
+        bridge.initialize_with(json!({ "capabilities": { "roots": {} } }));
+        wait_until("it can be told something", || self.doors().len() > before);
+        bridge
+    }
+
+    /// Runs a verb other than `serve`: exit code, stdout, stderr.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    /// What a verb prints when all is well.
+    #[track_caller]
+    pub fn said(&self, args: &[&str]) -> String {
+        let (code, stdout, stderr) = self.run(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        stdout
     }
 
     /// Starts a fake server alone: what is called a bridge is then that server.
