@@ -21,7 +21,7 @@ use crate::paths::{Overrides, Paths};
 
 /// One MCP server in front of all the others: it never goes away, and it keeps the record.
 #[derive(Debug, Parser)]
-#[command(name = "bridge", version)]
+#[command(name = "bridge", version, max_term_width = 80)]
 #[command(after_help = "Examples:
   bridge demo                          see it survive a crash, in a few seconds
   bridge serve --config ~/mcp.json     what an AI client starts

@@ -18,8 +18,8 @@ use crate::downstream::process::kill_one;
 #[command(after_help = "Example:
   bridge demo
 
-It works in a temporary folder, with a sample server that is part of this program, and leaves
-nothing behind.")]
+It works in a temporary folder, with a sample server that is part of this
+program, and leaves nothing behind.")]
 pub struct Args {}
 
 /// Runs the demo and tells it step by step.

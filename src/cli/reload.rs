@@ -14,16 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Have every bridge that runs read its configuration again
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(
-    after_help = "A bridge hears by itself when its configuration changes; this is for file systems that tell
-nothing, and to see at once what was changed. Only servers whose entries differ are started, stopped or
-replaced, and their running calls go on to their ends. What has a mistake stays as it was.
+#[command(after_help = "A bridge hears by itself when its configuration changes; this is to have it at
+once, and to see what was changed. Only servers whose entries differ are
+started, stopped or replaced, and their running calls go on to their ends. What
+has a mistake stays as it was.
 
 Exits with 1 when no bridge runs, or a configuration has a mistake.
 
 Example:
-  bridge reload"
-)]
+  bridge reload")]
 pub struct Args {}
 
 /// Tells every bridge of a data folder, and prints what it changed.

@@ -14,15 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// End a server's processes and start it anew
 #[derive(Debug, Clone, clap::Args)]
-#[command(
-    after_help = "It forgets that the server failed: one that is parked is tried at once. Calls that run in it
-end with an unknown outcome. Every bridge that runs does it.
+#[command(after_help = "It forgets that the server failed: one that is parked is tried at once. Calls
+that run in it end with an unknown outcome. Every bridge that runs does it.
 
-Exits with 1 when no bridge runs, or one of them does not have the server or cannot start it.
+Exits with 1 when no bridge runs, or one of them does not have the server or
+cannot start it.
 
 Example:
-  bridge restart github"
-)]
+  bridge restart github")]
 pub struct Args {
     /// The server's name in the configuration
     #[arg(value_name = "SERVER")]

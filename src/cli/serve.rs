@@ -7,16 +7,17 @@ use crate::paths::Overrides;
 
 /// Serves one client on stdin and stdout.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Without a configuration the bridge serves its own tools only; with a broken one it still
-serves, and its tool bridge_status names every mistake with its line. A configuration that changes
-holds at once, see bridge reload --help.
+#[command(after_help = "Without a configuration the bridge serves its own tools only; with a broken one
+it still serves, and its tool bridge_status names every mistake with its line.
+It hears when its configuration changes, see bridge reload --help.
 
-The log goes to stderr; BRIDGE_LOG (or RUST_LOG) sets its filter, as in BRIDGE_LOG=debug.
+The log goes to stderr; BRIDGE_LOG (or RUST_LOG) sets its filter, as in
+BRIDGE_LOG=debug.
 
 Example of an entry in a client's configuration:
-  {\"mcpServers\": {\"bridge\": {\"command\": \"/absolute/path/to/bridge\", \"args\": [\"serve\"]}}}"
-)]
+  {\"mcpServers\": {\"bridge\": {
+    \"command\": \"/absolute/path/to/bridge\", \"args\": [\"serve\"]
+  }}}")]
 pub struct Args {}
 
 /// Serves until the client goes away.

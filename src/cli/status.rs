@@ -19,14 +19,12 @@ const NAMED_MAX: usize = 5;
 
 /// Show the bridges that run now, and what each of their servers does
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(
-    after_help = "A server is stopped until somebody needs it; its breaker is open while it failed too often
-and calls to it are refused.
+#[command(after_help = "A server is stopped until somebody needs it; its breaker is open while calls to
+it are refused, because it failed too often.
 
 Examples:
   bridge status          every bridge that runs, and its servers
-  bridge status --json   for a script"
-)]
+  bridge status --json   for a script")]
 pub struct Args {
     /// Print JSON
     #[arg(long)]
