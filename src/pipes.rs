@@ -146,6 +146,7 @@ impl Sink {
 }
 
 /// Removes `count` bytes from the front of the pieces.
+#[cfg(unix)]
 fn consume(pieces: &mut VecDeque<Bytes>, mut count: usize) {
     while let Some(front) = pieces.front_mut() {
         if front.len() > count {

@@ -258,6 +258,7 @@ fn innermost(child: &mut dyn ChildWrapper) -> &mut dyn ChildWrapper {
 
 /// The signal that ended a process.
 #[must_use]
+#[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix has signals"))]
 pub fn signal_of(status: ExitStatus) -> Option<i32> {
     #[cfg(unix)]
     return std::os::unix::process::ExitStatusExt::signal(&status);
@@ -267,6 +268,7 @@ pub fn signal_of(status: ExitStatus) -> Option<i32> {
 
 /// A signal's name: `SIGKILL`.
 #[must_use]
+#[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix has signals"))]
 pub fn signal_name(signal: i32) -> Option<&'static str> {
     #[cfg(unix)]
     return signal_hook::low_level::signal_name(signal);

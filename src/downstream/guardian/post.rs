@@ -15,6 +15,7 @@ pub enum Mark {
 
 impl Mark {
     /// The character that a line begins with.
+    #[cfg(unix)]
     pub const fn sign(self) -> char {
         match self {
             Self::Started => '+',
