@@ -13,7 +13,7 @@ use crate::control::{self, NoAnswer, Request};
 use crate::local::{Door, Hall};
 
 /// A bridge that says nothing of itself for so long hangs, and is not waited for any longer.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// So many characters of a server's last line are shown.
 const LAST_OUTPUT_MAX: usize = 160;

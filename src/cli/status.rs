@@ -2,17 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::running::{self, Asked};
+use crate::cli::running::{self, Asked, SIGN_OF_LIFE};
 use crate::cli::words;
 use crate::control::Request;
 use crate::store::stamp;
-
-/// A bridge that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many users and threads are named.
 const NAMED_MAX: usize = 5;
@@ -36,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// When the folder of their sockets is not this user's own.
 pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let asked = running::ask_all(data_dir, &Request::Status, PATIENCE)?;
+    let asked = running::ask_all(data_dir, &Request::Status, SIGN_OF_LIFE)?;
     let text = match (args.json, asked.as_slice()) {
         (true, asked) => format!("{:#}", asked.iter().map(json_of).collect::<Value>()),
         (false, []) => running::nobody(data_dir),
@@ -252,7 +248,7 @@ mod tests {
     fn the_screen_fits_80_columns() {
         let asked = [
             Asked { pid: Some(4_001), answer: Ok(answer()) },
-            Asked { pid: Some(4_002), answer: Err(NoAnswer::Late(PATIENCE)) },
+            Asked { pid: Some(4_002), answer: Err(NoAnswer::Late(SIGN_OF_LIFE)) },
         ];
         insta::assert_snapshot!(screen(&asked, NOW_MS, 80), @r"
         bridge 4001  claude-code 2.1.0, attached 2h ago, (unnamed), attached 5s ago
@@ -296,7 +292,7 @@ mod tests {
 
     #[test]
     fn json_holds_those_too_that_do_not_answer() {
-        let hung = json_of(&Asked { pid: Some(1), answer: Err(NoAnswer::Late(PATIENCE)) });
+        let hung = json_of(&Asked { pid: Some(1), answer: Err(NoAnswer::Late(SIGN_OF_LIFE)) });
         assert_eq!(hung, json!({ "pid": 1, "answers": false, "error": "did not answer within 2 s" }));
         let well = json_of(&Asked { pid: Some(1), answer: Ok(answer()) });
         assert_eq!((&well["answers"], &well["status"]["tools"]), (&json!(true), &json!(1_234)));
