@@ -85,6 +85,14 @@ impl Reloader {
     /// Reads the file and changes what is different in it.
     async fn reload(&mut self) -> Result<Value, String> {
         let before = Arc::clone(&self.loaded.borrow());
+        // A pipe has said all that it has to say, and would hold up whoever reads it again.
+        if let Some(file) = self.file.as_deref().filter(|file| file.metadata().is_ok_and(|is| !is.is_file()))
+        {
+            return Err(format!(
+                "everything stays as it was: {} is no file that can be read again",
+                file.display()
+            ));
+        }
         let file = self.file.clone();
         let is_known = before.source.is_some();
         let read = tokio::task::spawn_blocking(move || read(file.as_deref(), is_known)).await;

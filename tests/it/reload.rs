@@ -370,3 +370,22 @@ fn a_replaced_server_runs_again_without_a_call_if_it_ran() {
     change(&room, &bridge, &text(11));
     assert_eq!(server(&mut bridge, "s")["state"], "stopped");
 }
+
+#[test]
+fn a_configuration_that_came_through_a_pipe_is_not_read_again() {
+    let room = Room::new();
+    let pipe = room.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let room = room.arg("--config").arg(pipe.to_str().unwrap());
+    let writer = std::thread::spawn({
+        let (pipe, text) = (pipe.clone(), entry("s", &["tool x"], ""));
+        move || fs::write(pipe, text).unwrap()
+    });
+    let mut bridge = room.start_with_door();
+    writer.join().unwrap();
+    assert_eq!(tools(&mut bridge), ["s__x"]);
+    let (code, _, said) = room.run(&["reload"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("pipe is no file that can be read again"), "{said}");
+    assert_eq!(room.run(&["restart", "s"]).0, Some(0), "nobody is held up by it");
+}
