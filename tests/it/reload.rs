@@ -24,11 +24,18 @@ fn reloads(bridge: &Bridge) -> usize {
     bridge.log().matches("configuration read again").count()
 }
 
+/// Puts the file in its place as a whole: one that is written where it stands is empty for a moment, and may be
+/// read then, which is heard too.
+fn write(room: &Room, text: &str) {
+    fs::write(room.path("next"), text).unwrap();
+    fs::rename(room.path("next"), room.path(FILE)).unwrap();
+}
+
 /// Writes the file and waits until the bridge has heard of it.
 #[track_caller]
 fn change(room: &Room, bridge: &Bridge, text: &str) {
     let before = reloads(bridge);
-    fs::write(room.path(FILE), text.replace("$ROOM", room.path("").to_str().unwrap())).unwrap();
+    write(room, &text.replace("$ROOM", room.path("").to_str().unwrap()));
     wait_until("the change is heard", || reloads(bridge) > before);
 }
 
@@ -319,7 +326,7 @@ fn a_server_that_is_replaced_again_and_again_loses_no_call() {
     bridge.call("s__x", json!({}));
     for round in 1..6 {
         let before = reloads(&bridge);
-        fs::write(room.path(FILE), text(10 + round)).unwrap();
+        write(&room, &text(10 + round));
         let mut calls = Vec::new();
         wait_until("the change is heard", || {
             calls.push(bridge.begin_call("s__x", json!({})));
