@@ -42,9 +42,9 @@ fn answer(tools: &[ToolTotals]) -> Answer {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "- {name}: {} calls, {} errors, half within {}, 95 % within {}",
-            totals.calls,
-            totals.errors,
+            "- {name}: {}, {}, half within {}, 95 % within {}",
+            counted(totals.calls, "call"),
+            counted(totals.errors, "error"),
             milliseconds(p50),
             milliseconds(p95)
         );
@@ -61,6 +61,11 @@ fn answer(tools: &[ToolTotals]) -> Answer {
         text.push_str("No calls are recorded.\n");
     }
     Answer { text, structured: Some(json!({ "tools": rows })) }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 fn milliseconds(us: Option<u64>) -> String {

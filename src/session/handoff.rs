@@ -93,8 +93,8 @@ impl About {
         let elapsed = self.started.elapsed();
         let arguments = json!({ "call": call });
         let text = format!(
-            "The call of {tool:?} has been running for {} s and still runs as call {call}: call {RESULT_TOOL} with \
-             {arguments} to get its result.",
+            "After {} s the call of {tool:?} still runs, or waits for its turn, as call {call}: call {RESULT_TOOL} \
+             with {arguments} to get its result.",
             elapsed.as_secs()
         );
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
