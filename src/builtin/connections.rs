@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use crate::builtin::Answer;
 use crate::builtin::status::{Sources, since};
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::Farewell;
 use crate::downstream::pool::report::{Row, Whose};
 use crate::outcome::Cause;
 
 /// Tells of every connection.
 pub fn report(sources: &Sources) -> Answer {
     let (mut text, mut all) = (String::new(), Vec::new());
-    for pool in sources.fleet.all().iter() {
+    for pool in sources.fleet.all().iter().chain(&sources.fleet.retiring()) {
         for row in pool.rows() {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "- {}", line(pool, &row));
@@ -38,9 +39,12 @@ fn line(pool: &Pool, row: &Row) -> String {
     };
     let (server, state) = (pool.name(), row.status.state.word());
     let plural = if row.requests == 1 { "" } else { "s" };
+    let end = pool.farewell().map(|farewell| format!("; it ends with what runs in it: {farewell}"));
     format!(
-        "{server} ({}{whose}): {state}{process}, {use_}, {} request{plural} so far",
-        row.kind, row.requests
+        "{server} ({}{whose}): {state}{process}, {use_}, {} request{plural} so far{}",
+        row.kind,
+        row.requests,
+        end.unwrap_or_default()
     )
 }
 
@@ -64,6 +68,7 @@ fn data(pool: &Pool, row: &Row) -> Value {
         "activeRequests": row.active,
         "requests": row.requests,
         "idleSeconds": row.idle_for.as_secs(),
+        "endsBecause": pool.farewell().map(Farewell::reason),
     })
 }
 
@@ -80,8 +85,8 @@ pub fn disconnect(sources: &Sources, arguments: &JsonObject) -> Result<Answer, E
         return Err(bad("say which: a server, a thread, a user or a session".to_owned()));
     }
     let is_meant = |pool: &&Arc<Pool>| server.as_deref().is_none_or(|server| pool.name().as_str() == server);
-    let all = sources.fleet.all();
-    let pools: Vec<&Arc<Pool>> = all.iter().filter(is_meant).collect();
+    let (all, retiring) = (sources.fleet.all(), sources.fleet.retiring());
+    let pools: Vec<&Arc<Pool>> = all.iter().chain(&retiring).filter(is_meant).collect();
     if pools.is_empty() {
         return Err(bad(format!("there is no server {:?}", server.unwrap_or_default())));
     }

@@ -13,6 +13,7 @@ use crate::config::Loaded;
 use crate::downstream::LinkState;
 use crate::downstream::fleet::Fleet;
 use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::Farewell;
 use crate::downstream::pool::report::Figures;
 use crate::list::List;
 use crate::router::offers::{Offers, View};
@@ -49,6 +50,7 @@ pub(super) fn report(sources: &Sources) -> Answer {
 pub fn data(sources: &Sources) -> Value {
     let view = sources.offers.view();
     let servers: Vec<Value> = sources.fleet.all().iter().map(|pool| server(pool, &view)).collect();
+    let retiring: Vec<Value> = sources.fleet.retiring().iter().flat_map(|pool| retiring(pool)).collect();
     let trouble = sources.journal.trouble();
     let loaded = Arc::clone(&sources.loaded.borrow());
     let mistakes: Vec<String> = loaded.mistakes.iter().map(ToString::to_string).collect();
@@ -76,6 +78,7 @@ pub fn data(sources: &Sources) -> Value {
             "notes": notes,
         },
         "servers": servers,
+        "retiring": retiring,
         "tools": view.catalog.len(List::Tools),
         "prompts": view.catalog.len(List::Prompts),
         "resources": view.catalog.len(List::Resources),
@@ -120,6 +123,30 @@ fn server(pool: &Pool, view: &View) -> Value {
         "scope": pool.terms.scope.word(),
         "connections": connections(&pool.figures()),
     })
+}
+
+/// The processes of a server that was replaced or taken out.
+fn retiring(pool: &Pool) -> Vec<Value> {
+    let rows = pool.rows().into_iter().filter(|row| row.status.pid.is_some());
+    let data = rows.map(|row| {
+        json!({
+            "server": pool.name().as_str(),
+            "pid": row.status.pid,
+            "activeRequests": row.active,
+            "because": pool.farewell().map(Farewell::reason),
+        })
+    });
+    data.collect()
+}
+
+/// What is said of such a process.
+#[must_use]
+#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
+pub fn goes_on(retiring: &Value) -> String {
+    let (pid, requests) = (&retiring["pid"], retiring["activeRequests"].as_u64().unwrap_or_default());
+    let s = if requests == 1 { "" } else { "s" };
+    let (server, because) = (words(&retiring["server"]), words(&retiring["because"]));
+    format!("{server}: process {pid} goes on with {requests} request{s} and then ends: {because}")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate that loses digits is of very many")]
@@ -212,6 +239,9 @@ fn text(report: &Value) -> String {
             Some(seconds) => write!(text, "; started again by a call after {seconds} s"),
         };
         text.push('\n');
+    }
+    for retiring in report["retiring"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let _ = writeln!(text, "- {}", goes_on(retiring));
     }
     let mistakes = match report["config"]["keptFromBefore"] == true {
         true => "Mistakes in the configuration (what they touch stays as it was before):",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::builtin::status::goes_on;
 use crate::cli::running::{self, Asked, SIGN_OF_LIFE};
 use crate::cli::words;
 use crate::control::Request;
@@ -94,6 +95,11 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
     }
     let mut remarks: Vec<String> = pools.iter().filter_map(|server| whose(server)).collect();
     remarks.extend(servers.iter().filter_map(why));
+    remarks.extend(list(&status["retiring"]).iter().map(goes_on));
+    let later = list(&status["config"]["needNewStart"]).iter().map(words_of).collect::<Vec<_>>().join(", ");
+    if !later.is_empty() {
+        remarks.push(format!("settings that changed, and hold when the bridge starts anew: {later}"));
+    }
     remarks.extend(list(&status["config"]["mistakes"]).iter().map(|it| format!("mistake: {}", words_of(it))));
     if let Some(error) = status["record"]["lastError"].as_str() {
         remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));
@@ -220,7 +226,8 @@ mod tests {
             ],
             "status": {
                 "bridge": { "version": "0.1.0" },
-                "config": { "file": "/home/x/.config/bridge/config.toml", "mistakes": ["config.toml:3:1: no"] },
+                "config": { "file": "/home/x/.config/bridge/config.toml", "mistakes": ["config.toml:3:1: no"], "needNewStart": ["durability"] },
+                "retiring": [{ "server": "time", "pid": 4_710, "activeRequests": 1, "because": "its entry changed" }],
                 "tools": 1_234,
                 "servers": [
                     server("time", "ready", &json!({
@@ -269,6 +276,8 @@ mod tests {
         github: it ended with exit code 3, and has failed too often; it wrote last: no
           token: set GITHUB_TOKEN; again in 59s, or at once with bridge restart github
         files: it ended; the next call starts it again
+        time: process 4710 goes on with 1 request and then ends: its entry changed
+        settings that changed, and hold when the bridge starts anew: durability
         mistake: config.toml:3:1: no
         the record has a gap of 2 rows: disk full
 

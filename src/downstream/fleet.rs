@@ -59,6 +59,14 @@ impl Fleet {
         leaving.push((Arc::clone(pool), work.spawn(pool.retire(farewell))));
     }
 
+    /// Those that were replaced or taken out, and in which something still runs.
+    #[must_use]
+    pub fn retiring(&self) -> Vec<Arc<Pool>> {
+        let leaving = lock(&self.leaving);
+        let goes_on = leaving.iter().filter(|(_, ended)| !ended.is_finished());
+        goes_on.map(|(pool, _)| Arc::clone(pool)).collect()
+    }
+
     /// Ends every server, at once, and those that are about to end; the future waits until they are gone.
     pub fn stop(&self) -> impl Future<Output = ()> + Send + use<> {
         let leaving = std::mem::take(&mut *lock(&self.leaving));

@@ -114,6 +114,20 @@ fn calls_that_run_in_a_replaced_or_removed_server_go_on_to_their_ends() {
     let answer = bridge.call("a__ask", json!({ "new": true }));
     assert_eq!(answer["result"]["structuredContent"], json!({ "new": true }), "{answer}");
     assert!(before.iter().all(|pid| alive(*pid)));
+    let status = bridge.status();
+    let retiring = |server: &str, pid: u32, because: &str| json!({ "server": server, "pid": pid, "activeRequests": 1, "because": because });
+    let retiring = [
+        retiring("a", before[0], "its entry in the configuration changed"),
+        retiring("b", before[1], "it was removed from the configuration"),
+    ];
+    assert_eq!(status["retiring"], json!(retiring), "{status}");
+    let text = bridge.call("bridge_connections", json!({}));
+    let text = text["result"]["content"][0]["text"].as_str().unwrap();
+    assert_eq!(
+        text.matches("1 under way, 1 request so far; it ends with what runs in it: ").count(),
+        2,
+        "{text}"
+    );
     for (id, asked) in calls {
         bridge.answer(&asked, &json!({ "roots": [] }));
         let answer = bridge.answer_to(id);
