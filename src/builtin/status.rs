@@ -141,7 +141,6 @@ fn retiring(pool: &Pool) -> Vec<Value> {
 
 /// What is said of such a process.
 #[must_use]
-#[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
 pub fn goes_on(retiring: &Value) -> String {
     let (pid, requests) = (&retiring["pid"], retiring["activeRequests"].as_u64().unwrap_or_default());
     let s = if requests == 1 { "" } else { "s" };
