@@ -204,7 +204,7 @@ fn prompts_of_a_server_that_does_not_tell_are_shown_at_once_and_asked_for_beside
     let script = [
         "record $ROOM/record".to_owned(),
         can(&json!({ "prompts": {} })),
-        r#"on prompts/list: once $ROOM/1 reply {"prompts":[]}; sleep 1000; reply {"prompts":[{"name":"p"}]}"#
+        r#"on prompts/list: once $ROOM/1 reply {"prompts":[]}; sleep 4000; reply {"prompts":[{"name":"p"}]}"#
             .to_owned(),
     ];
     let room = Room::new().server("s", &self::script(&script));
