@@ -1,9 +1,10 @@
 //! The one writing connection of a bridge: a batch of rows becomes one transaction.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -21,14 +22,18 @@ const LOG_BYTES: u32 = 4 << 20;
 /// many commits, which write about as much, looks.
 const COMMITS_PER_LOOK: u32 = 256;
 
+/// A short wait for another process that writes, and a long one.
+const LITTLE: Duration = Duration::from_millis(250);
+const FULL: Duration = Duration::from_secs(5);
+
 /// How long a transaction waits for another process that writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
     /// Not at all: on somebody's call.
     None,
-    /// A quarter of a second: trouble goes on already.
+    /// [`LITTLE`]: trouble goes on already.
     Little,
-    /// About five seconds.
+    /// [`FULL`].
     Full,
 }
 
@@ -132,8 +137,8 @@ impl Writer {
     fn wait_like(&self, patience: Patience) -> rusqlite::Result<()> {
         match patience {
             Patience::None => self.conn.busy_timeout(Duration::ZERO),
-            Patience::Little => self.conn.busy_handler(Some(|tries| wait_a_step(tries, 250))),
-            Patience::Full => self.conn.busy_handler(Some(|tries| wait_a_step(tries, 5_000))),
+            Patience::Little => self.conn.busy_handler(Some(|tries| wait_a_step(tries, LITTLE))),
+            Patience::Full => self.conn.busy_handler(Some(|tries| wait_a_step(tries, FULL))),
         }
     }
 
@@ -147,9 +152,18 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// SQLite's own handler sleeps up to 100 ms at a time; transactions here take less than one.
-fn wait_a_step(tries: i32, tries_max: i32) -> bool {
+thread_local! {
+    /// Since when this thread waits for another process that writes.
+    static SINCE: Cell<Instant> = Cell::new(Instant::now());
+}
+
+/// SQLite's own handler sleeps up to 100 ms at a time; transactions here take less than one. By the clock,
+/// since a busy machine sleeps for longer than it is told.
+fn wait_a_step(tries: i32, patience: Duration) -> bool {
+    if tries == 0 {
+        SINCE.set(Instant::now());
+    }
     let step = if tries < 20 { Duration::from_micros(200) } else { Duration::from_millis(1) };
     thread::sleep(step);
-    tries < tries_max
+    SINCE.get().elapsed() < patience
 }
