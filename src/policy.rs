@@ -219,8 +219,8 @@ impl Policy {
         }
     }
 
-    /// Forgets the past: a person asked for it, or the configuration changed. Starts that are under way
-    /// count on.
+    /// Forgets the past, as a server does that is started anew by a person or a changed configuration. Starts
+    /// that are under way count on.
     pub fn reset(&mut self) {
         let (next, open) = (self.next, std::mem::take(&mut self.open));
         *self = Self { next, open, ..Self::new(self.limits.clone()) };

@@ -86,14 +86,6 @@ impl Budget {
         Standing { breaker, until, last: held.last.clone() }
     }
 
-    /// Forgets the past: a person asked for it, or the configuration changed.
-    pub fn reset(&self) {
-        self.change(|held, _| {
-            held.policy.reset();
-            held.last = None;
-        });
-    }
-
     /// Other limits from here on.
     pub fn limit(&self, limits: Limits) {
         self.change(|held, _| held.policy.limit(limits));
@@ -223,14 +215,5 @@ mod tests {
         let _ = fail(permit(&budget));
         let Verdict::Rest { for_ } = fail(lasting) else { panic!("it rests") };
         assert!(for_ <= Duration::from_millis(300), "{for_:?}: the first failure again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_person_lets_it_start_again_at_once() {
-        let budget = Budget::new(limits());
-        let _ = fail(permit(&budget));
-        budget.reset();
-        assert!(budget.standing().last.is_none());
-        drop(permit(&budget));
     }
 }

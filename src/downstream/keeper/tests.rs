@@ -142,10 +142,6 @@ async fn a_connection_that_never_failed_is_refused_with_what_another_knows() {
     assert_eq!((refused.ending.exit_code, pool.starts()), (Some(3), 1));
     assert!(refused.retry_after.unwrap() > Duration::from_secs(50));
     assert_eq!(pool.links[1].status().state.word(), "parked");
-    pool.budget.reset();
-    pool.becomes(1, "stopped").await;
-    pool.refused(1).await;
-    assert_eq!(pool.starts(), 2, "a person lets it start at once");
 }
 
 #[tokio::test]
