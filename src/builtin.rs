@@ -77,7 +77,7 @@ impl Builtin {
         mut stop: watch::Receiver<Option<Farewell>>,
     ) {
         loop {
-            let connection = Connection::new("bridge".into(), Arc::clone(&relay), None);
+            let connection = Connection::new("bridge".into(), Arc::default(), Arc::clone(&relay), None);
             tokio::select! {
                 () = self.clone().live(&connection, &status) => {}
                 _ = stop.wait_for(Option::is_some) => {

@@ -1,6 +1,7 @@
 //! Servers, as the rest of the house sees them: a [`Link`] to ask through, and its state to read.
 
 pub mod budget;
+pub mod client;
 pub mod connection;
 pub mod fleet;
 pub mod gate;
@@ -10,6 +11,7 @@ pub mod guardian;
 pub mod handshake;
 pub mod interest;
 pub mod keeper;
+pub mod level;
 pub mod listing;
 pub mod pool;
 pub mod process;
@@ -27,8 +29,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::Connection;
 use crate::downstream::interest::Interest;
+use crate::downstream::pool::key::Farewell;
 use crate::list::List;
 use crate::names::ServerName;
 use crate::outcome::Cause;
@@ -148,6 +152,8 @@ pub struct Status {
     pub because: Cow<'static, str>,
     /// Its process, while there is one.
     pub pid: Option<u32>,
+    /// The client that it was shown when it was greeted, while it runs.
+    pub client: Option<ClientId>,
     /// How often a process was started.
     pub starts: u64,
     /// How often a start failed.
@@ -163,6 +169,7 @@ impl Default for Status {
             since: SystemTime::now(),
             because: "nobody has needed it yet".into(),
             pid: None,
+            client: None,
             starts: 0,
             failed_starts: 0,
             last_ending: None,
@@ -173,12 +180,12 @@ impl Default for Status {
 /// What a server's keeper can be told.
 #[derive(Debug)]
 pub enum Order {
-    /// Somebody waits for the server.
-    Want,
+    /// Somebody waits for the server: a client's request, or the bridge itself.
+    Want(Option<ClientId>),
     /// It is to be there, and nobody waits for it yet.
     Wake,
-    /// It is to end now, and starts again when somebody wants it.
-    Leave,
+    /// It is to end now, for this reason, and starts again when somebody wants it.
+    Leave(Farewell),
     /// One of its lists is to be asked for again, if the server is there.
     Relist {
         /// Which.
@@ -221,7 +228,7 @@ pub struct Link {
     pub call_timeout: Duration,
     /// The longest from its start to its first list.
     pub start_timeout: Duration,
-    /// What the client wants to hear of it.
+    /// What clients want to hear of it.
     pub interest: Arc<Interest>,
     status: watch::Receiver<Status>,
     orders: mpsc::Sender<Order>,
@@ -234,6 +241,11 @@ impl Link {
         self.status.borrow().clone()
     }
 
+    /// Looks at the same, which does not change meanwhile.
+    pub(in crate::downstream) fn look<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.borrow())
+    }
+
     /// Asks for a start, if the server is not there. Returns at once.
     pub fn wake(&self) {
         // A full queue holds a wake-up already; a closed one belongs to a bridge that stops.
@@ -241,9 +253,9 @@ impl Link {
     }
 
     /// Has it end, if it is there, until somebody wants it again. Returns at once.
-    pub fn leave(&self) {
+    pub fn leave(&self, farewell: Farewell) {
         // As above.
-        let _ = self.orders.try_send(Order::Leave);
+        let _ = self.orders.try_send(Order::Leave(farewell));
     }
 
     /// Whether its keeper has ended, and it never becomes ready again.
@@ -290,15 +302,27 @@ impl Link {
     /// When the start fails, the server is parked, or rests for longer than anybody waits: twice its start
     /// timeout.
     pub async fn ready(&self) -> Result<Arc<Connection>, NotReady> {
+        self.ready_for(None).await
+    }
+
+    /// The same for a client, as which a server that is started for it is greeted.
+    ///
+    /// # Errors
+    /// As [`Link::ready`].
+    pub async fn ready_for(&self, client: Option<ClientId>) -> Result<Arc<Connection>, NotReady> {
         let patience = self.start_timeout.saturating_mul(2);
-        tokio::time::timeout(patience, self.wait_ready(patience)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(patience, self.wait_ready(client, patience)).await.unwrap_or_else(|_| {
             let what = format!("did not become ready within {} s", patience.as_secs());
             let retry_after = Some(self.start_timeout);
             Err(NotReady { ending: Arc::new(Ending::of(Cause::TooSlow, what)), retry_after })
         })
     }
 
-    async fn wait_ready(&self, patience: Duration) -> Result<Arc<Connection>, NotReady> {
+    async fn wait_ready(
+        &self,
+        client: Option<ClientId>,
+        patience: Duration,
+    ) -> Result<Arc<Connection>, NotReady> {
         let mut status = self.status.clone();
         let failed_before = status.borrow().failed_starts;
         loop {
@@ -318,7 +342,7 @@ impl Link {
                 _ => {}
             }
             // A full queue holds such an order already; a closed one belongs to a bridge that stops.
-            let _ = self.orders.try_send(Order::Want);
+            let _ = self.orders.try_send(Order::Want(client));
             if status.changed().await.is_err() {
                 let ending = Ending::of(
                     Cause::BridgeStopped,

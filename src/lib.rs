@@ -18,6 +18,7 @@ pub mod policy;
 
 // What is kept of it.
 pub mod recovery;
+pub mod roster;
 pub mod store;
 
 // Doors to one outside thing each.

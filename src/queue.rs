@@ -125,6 +125,13 @@ impl<T: Weighs> ByteQueue<T> {
         self.drained.notify_waiters();
     }
 
+    /// Takes nothing more, and drops what waits: nobody will write it.
+    pub fn discard(&self) {
+        self.close();
+        let items = std::mem::take(&mut self.lock().items);
+        drop(items);
+    }
+
     /// How many bytes wait or are being written.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -165,9 +172,15 @@ impl Share {
         Portion { share: Arc::clone(self), bytes }
     }
 
+    /// Whether there is room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) < self.bytes_max
+    }
+
     /// Waits until there is room; for one who waits.
     pub async fn room(&self) {
-        while self.bytes.load(Ordering::Acquire) >= self.bytes_max {
+        while !self.has_room() {
             self.drained.notified().await;
         }
     }

@@ -73,6 +73,25 @@ impl Routed {
         Wish { tenant: &call.tenant, is_call: call.is_call, takes_slot: call.takes_slot, at: self.at }
     }
 
+    /// The handle of the connection that serves what is a whole session's there, and is no call; made where there is
+    /// none yet.
+    pub async fn link_of(&self, tenant: &Tenant) -> Option<Arc<Link>> {
+        match self.known_link_of(tenant) {
+            Some(link) => Some(link),
+            None => self.pool.lease(&self.wish_of(tenant)).await.ok().map(|lease| Arc::clone(lease.link())),
+        }
+    }
+
+    /// The same, where there is one.
+    #[must_use]
+    pub fn known_link_of(&self, tenant: &Tenant) -> Option<Arc<Link>> {
+        self.pool.link_of(&self.wish_of(tenant))
+    }
+
+    fn wish_of<'a>(&self, tenant: &'a Tenant) -> Wish<'a> {
+        Wish { tenant, is_call: false, takes_slot: false, at: self.at }
+    }
+
     /// The list that the name stands in.
     #[must_use]
     pub fn list(&self) -> Option<List> {
@@ -304,13 +323,15 @@ impl Router {
         if let (Some(span), Some(name)) = (&call.name, &name_json) {
             cuts.push(Cut { span: span.clone(), text: name.as_bytes() });
         }
-        let bent = bend::bend(call, &connection, lease.link());
+        let token = connection.own_token(call.token.as_deref());
+        let bent = bend::bend(call, &connection, lease.link(), token.as_deref());
         cuts.extend(bent.iter().map(|(span, text)| Cut { span: span.clone(), text: text.as_bytes() }));
         let outgoing = Outgoing {
             line: &call.line,
             id: call.id.clone(),
             cuts,
-            token: call.token.as_deref(),
+            token: token.as_deref().or(call.token.as_deref()),
+            shown_token: call.token.as_deref().filter(|_| token.is_some()),
             hears: Arc::clone(&call.hears),
         };
         Ok(connection.ask(outgoing).with(lease.hold(slot)))

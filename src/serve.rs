@@ -4,12 +4,12 @@
 //! at length (starts, own tools, the stored lists) lives on another one (house.md, "Where the
 //! microseconds go").
 
+pub mod attached;
 mod desk;
-mod house;
+pub mod house;
 mod recorder;
 mod reload;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,23 +18,11 @@ use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::downstream::{guardian, process};
-use crate::guard;
-use crate::lines::Lines;
 use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
+use crate::serve::attached::FLUSH;
 use crate::serve::house::House;
 use crate::shutdown::{self, Closing, StopReason};
-use crate::store::lock::SessionLock;
-
-/// After the end of input, calls that are under way have this long to be answered.
-const LAST_ANSWERS: Duration = Duration::from_millis(40);
-
-/// The rows of a stopping bridge are flushed at once, and within this when another process holds the
-/// record.
-const FLUSH: Duration = Duration::from_secs(2);
-
-/// A client that still reads gets what waits for it within this.
-const LAST_LINES: Duration = Duration::from_millis(50);
 
 /// Every server is gone long before this, or has been killed in vain.
 const SERVERS_GONE: Duration = Duration::from_secs(2);
@@ -83,79 +71,16 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
 /// Serves until somebody asks to stop, then stops in order.
 async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()>) -> StopReason {
     let Stdio { source, sink } = stdio;
-    let input = Lines::new(source, house.in_line_bytes_max);
-    let (client, outlet) = (Arc::clone(&house.client), Arc::clone(&house.outlet));
-    let mut writer = tokio::spawn({
-        let closing = closing.clone();
-        async move {
-            if let Err(error) = outlet.write_out(sink).await {
-                tracing::warn!(%error, "client does not read any more");
-                closing.raise(StopReason::OutputClosed);
-            }
-        }
-    });
-    let mut reader = tokio::spawn({
-        let client = Arc::clone(&client);
-        async move { client.read_in(input).await }
-    });
-    let mut settling = tokio::spawn({
-        let client = Arc::clone(&client);
-        async move { guard::keep("settling", || client.settle()).await }
-    });
-    let others = tokio::spawn({
-        let client = Arc::clone(&client);
-        async move {
-            tokio::join!(
-                guard::keep("changes", || client.tell_changes()),
-                guard::keep("pulse", || client.keep_time())
-            )
-        }
-    });
-    let reason = loop {
-        tokio::select! {
-            reason = closing.raised() => break reason,
-            ended = &mut reader => closing.raise(match ended {
-                Ok(Ok(())) => StopReason::EndOfInput,
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "stdin cannot be read");
-                    StopReason::InputFault
-                }
-                Err(error) => {
-                    tracing::error!(%error, "reader ended unexpectedly");
-                    StopReason::InputFault
-                }
-            }),
-            ended = &mut writer, if closing.reason().is_none() => if ended.is_err() {
-                tracing::error!("writer ended unexpectedly");
-                closing.raise(StopReason::OutputClosed);
-            },
-        }
-        if let Some(reason) = closing.reason() {
-            break reason;
-        }
-    };
-    reader.abort();
-    others.abort();
-    if reason == StopReason::EndOfInput {
-        // A script that writes its requests and closes the pipe still gets quick answers.
-        let _ = tokio::time::timeout(LAST_ANSWERS, client.answered()).await;
-    }
+    let time = tokio::spawn(house.keep_time());
+    let mut served = house.attach(std::process::id()).begin(source, sink, closing);
+    let reason = served.over().await;
+    served.hush(reason).await;
+    time.abort();
     aside.abort();
     // No server is made from here on.
     let _ = aside.await;
     let servers_gone = house.stop_servers();
-    client.call_off_all().await;
-    if tokio::time::timeout(FLUSH, &mut settling).await.is_err() {
-        tracing::error!("rows of the last calls could not be written in time");
-    }
-    let mut locks = client.close(reason.word());
-    if tokio::time::timeout(FLUSH, house.journal.flush()).await.is_ok() {
-        locks.drain(..).for_each(SessionLock::release);
-    }
-    house.outlet.close();
-    if !writer.is_finished() {
-        let _ = tokio::time::timeout(LAST_LINES, &mut writer).await;
-    }
+    served.end(reason).await;
     if tokio::time::timeout(SERVERS_GONE, servers_gone).await.is_err() {
         tracing::error!("servers did not end in time");
     }

@@ -22,6 +22,8 @@ mod request;
 mod row;
 pub mod settle;
 mod subscribe;
+pub mod subscribed;
+pub mod switchboard;
 mod tasks;
 mod teller;
 mod tenant;
@@ -37,23 +39,26 @@ use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config::clients::{Clients, Limits};
+use crate::downstream::client::ClientId;
 use crate::downstream::greeting::Face;
+use crate::downstream::relay::Relay;
 use crate::era::Era;
 use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
+use crate::roster::Roster;
 use crate::router::{Call, Router};
 use crate::session::handoff::HandedOff;
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
 use crate::session::parked::Parking;
 use crate::session::pending::Pending;
-use crate::session::record::{Attached, Sessions};
+use crate::session::record::Sessions;
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
 use crate::session::settle::{Settled, Settling};
+use crate::session::switchboard::Switchboard;
 use crate::session::unasked::Unasked;
-use crate::session::whereabouts::Whereabouts;
 use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
 use crate::store::lock::SessionLock;
@@ -67,6 +72,8 @@ const REQUEST_BYTES: usize = 1024;
 
 /// One client, as everything that works for it sees it.
 pub struct Client {
+    /// Which one it is.
+    id: ClientId,
     router: Arc<Router>,
     journal: Journal,
     outlet: Arc<Outlet>,
@@ -74,14 +81,14 @@ pub struct Client {
     pending: Arc<Pending>,
     /// What servers say to the client unasked, and ask of it.
     unasked: Arc<Unasked>,
+    /// Who else is there.
+    switchboard: Arc<Switchboard>,
     /// Requests whose client was asked something and will come back.
     parking: Parking,
     /// Calls that run on after their client was answered so.
     handed_off: Arc<HandedOff>,
-    /// Where the things are that no list shows.
-    whereabouts: Whereabouts,
     room: Arc<Semaphore>,
-    call_ids: CallIds,
+    call_ids: Arc<CallIds>,
     sessions: Sessions,
     /// What clients can stand.
     clients: Clients,
@@ -124,12 +131,20 @@ pub struct Around {
     pub outlet: Arc<Outlet>,
     /// What servers say to it unasked.
     pub unasked: Arc<Unasked>,
+    /// Who else is there.
+    pub switchboard: Arc<Switchboard>,
+    /// The ids of all calls.
+    pub call_ids: Arc<CallIds>,
     /// What servers are told about it.
     pub face: watch::Sender<Face>,
     /// How long it may take to come back to a question.
     pub question_expiry: Duration,
     /// What it can stand, whoever it is.
     pub clients: Clients,
+    /// Who is attached.
+    pub roster: Arc<Roster>,
+    /// The process that it started.
+    pub pid: u32,
 }
 
 type Permit = Option<OwnedSemaphorePermit>;
@@ -138,20 +153,33 @@ impl Client {
     /// A client that has said nothing yet.
     #[must_use]
     pub fn new(around: Around) -> Arc<Self> {
-        let Around { router, journal, outlet, unasked, face, question_expiry, clients } = around;
+        let Around {
+            router,
+            journal,
+            outlet,
+            unasked,
+            switchboard,
+            call_ids,
+            face,
+            question_expiry,
+            clients,
+            roster,
+            pid,
+        } = around;
         Arc::new(Self {
-            sessions: Sessions::new(journal.clone()),
+            sessions: Sessions::new(journal.clone(), roster, pid),
             router,
             journal,
             settling: Settling::new(Arc::clone(&outlet)),
-            pending: Arc::new(Pending::new(Arc::clone(&outlet))),
+            id: unasked.client,
+            pending: Arc::new(Pending::new(unasked.client, Arc::clone(&outlet))),
             outlet,
             unasked,
+            switchboard,
             parking: Parking::new(question_expiry),
             handed_off: Arc::default(),
-            whereabouts: Whereabouts::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
-            call_ids: CallIds::new(),
+            call_ids,
             clients,
             face,
             listed: Notify::new(),
@@ -187,22 +215,22 @@ impl Client {
         self.settling.run(&self.journal).await;
     }
 
-    /// Tells calls that they are not quick.
-    pub async fn keep_time(&self) {
-        self.router.pulse.run().await;
-    }
-
     /// Waits until every request is answered.
     pub async fn answered(&self) {
         self.pending.emptied().await;
     }
 
-    /// Ends every request that is under way, and waits until all of them are told.
-    pub async fn call_off_all(&self) {
+    /// Ends every request that is under way.
+    pub fn call_off(&self) {
         self.parking.clear();
         self.end_listens();
         self.pending.call_off_all();
         self.handed_off.call_off_all();
+    }
+
+    /// The same, and waits until all of them are told.
+    pub async fn call_off_all(&self) {
+        self.call_off();
         self.pending.emptied().await;
         self.handed_off.emptied().await;
         // One more may have been acknowledged in between.
@@ -215,13 +243,11 @@ impl Client {
         self.sessions.close(reason)
     }
 
-    /// Who is attached, in the order in which they came.
-    #[must_use]
-    pub fn attached(&self) -> Vec<Attached> {
-        self.sessions.attached()
-    }
-
     async fn make_room(&self, bytes: usize) -> Permit {
+        // Servers that serve others too go on, whether it reads what they answer or not.
+        if self.switchboard.is_for_many(None) && !self.outlet.has_room() {
+            self.outlet.room().await;
+        }
         let cost = u32::try_from((bytes + REQUEST_BYTES).min(IN_FLIGHT_BYTES_MAX)).unwrap_or(u32::MAX);
         Arc::clone(&self.room).acquire_many_owned(cost).await.ok()
     }
@@ -290,7 +316,7 @@ impl Client {
         match (method, rules.era) {
             ("logging/setLevel", Era::Legacy) => self.set_level(id, envelope.params, permit.take())?,
             ("tasks/list", Era::Legacy) => self.list_tasks(line, envelope, meta, rules, permit.take())?,
-            ("subscriptions/listen", Era::Modern) => self.listen(id, envelope.params, permit)?,
+            ("subscriptions/listen", Era::Modern) => self.listen(id, envelope.params, rules, permit)?,
             // What one revision has and the other has not.
             (
                 "logging/setLevel"

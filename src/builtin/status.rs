@@ -16,6 +16,7 @@ use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
 use crate::downstream::pool::report::Figures;
 use crate::list::List;
+use crate::roster::{Present, Roster};
 use crate::router::offers::{Offers, View};
 use crate::store::Journal;
 use crate::store::stamp;
@@ -33,6 +34,8 @@ pub struct Sources {
     pub fleet: Arc<Fleet>,
     /// What is on offer.
     pub offers: Arc<Offers>,
+    /// Who is attached.
+    pub roster: Arc<Roster>,
     /// The record.
     pub journal: Journal,
     /// When the bridge started.
@@ -77,6 +80,7 @@ pub fn data(sources: &Sources) -> Value {
             "needNewStart": loaded.later(&sources.first),
             "notes": notes,
         },
+        "sessions": sessions(sources),
         "servers": servers,
         "retiring": retiring,
         "tools": view.catalog.len(List::Tools),
@@ -86,6 +90,22 @@ pub fn data(sources: &Sources) -> Value {
         "nameClashes": clashes.collect::<Vec<_>>(),
         "record": { "lostRows": trouble.lost_rows, "lastError": trouble.last_error },
     })
+}
+
+/// The sessions that are open, in the order in which they were opened.
+#[must_use]
+pub fn sessions(sources: &Sources) -> Vec<Value> {
+    let session = |present: &Present| {
+        json!({
+            "session": present.session.to_string(),
+            "client": present.client.name,
+            "clientVersion": present.client.version,
+            "protocolVersion": present.client.protocol_version,
+            "pid": present.pid,
+            "since": stamp::text(present.since_ms),
+        })
+    };
+    sources.roster.all().iter().map(session).collect()
 }
 
 fn server(pool: &Pool, view: &View) -> Value {
@@ -193,6 +213,7 @@ fn text(report: &Value) -> String {
         "running for {} s, {} tools on offer.",
         report["bridge"]["uptimeSeconds"], report["tools"]
     );
+    attached(&mut text, report["sessions"].as_array().map(Vec::as_slice).unwrap_or_default());
     let servers = report["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
     if servers.is_empty() {
         let _ = writeln!(text, "No servers: {}.", no_servers(report));
@@ -258,6 +279,19 @@ fn text(report: &Value) -> String {
         let _ = writeln!(text, "The record has a gap of {} rows: {error}", report["record"]["lostRows"]);
     }
     text
+}
+
+/// Who asks knows of itself; it is told of others.
+fn attached(text: &mut String, sessions: &[Value]) {
+    if sessions.len() < 2 {
+        return;
+    }
+    for session in sessions {
+        let (id, pid, since) = (words(&session["session"]), &session["pid"], words(&session["since"]));
+        let client = session["client"].as_str().unwrap_or("a client without a name");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "- attached: {client}, process {pid}, session {id}, since {since}");
+    }
 }
 
 /// Two entries for one server clash in everything they have, which no model wants to read.

@@ -7,8 +7,9 @@ mod hear;
 pub mod in_flight;
 pub mod outflow;
 pub mod owned;
+mod questions;
+mod table;
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,9 +21,11 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::downstream::Ending;
+use crate::downstream::client::{ClientId, Owner};
 use crate::downstream::connection::in_flight::InFlight;
+use crate::downstream::connection::questions::Questions;
+use crate::downstream::connection::table::{Table, Token, Waiter};
 use crate::downstream::greeting::{Face, Greeting};
-use crate::downstream::question::Question;
 use crate::downstream::relay::{Carries, Hears, Relay};
 use crate::downstream::wake::Wake;
 use crate::era::Era;
@@ -39,7 +42,7 @@ const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// So much of what a server says unasked may wait for the client to read it, in bytes; then the server is not read
 /// for a while. The answers of others wait behind no more of it.
-const SAID_BYTES_MAX: usize = 256 * 1024;
+pub const SAID_BYTES_MAX: usize = 256 * 1024;
 
 /// The number of the next connection.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -113,30 +116,13 @@ pub struct Outgoing<'a> {
     pub cuts: Vec<Cut<'a>>,
     /// The progress token, in JSON.
     pub token: Option<&'a str>,
+    /// The token that the client gave, where the bridge has put its own in its place.
+    pub shown_token: Option<&'a str>,
     /// Who hears what the server says of this request before it answers.
     pub hears: Arc<dyn Hears>,
 }
 
 type Reply = Result<Answer, Lost>;
-
-struct Waiter {
-    reply: oneshot::Sender<Reply>,
-    written: bool,
-    token: Option<Box<str>>,
-    hears: Option<Arc<dyn Hears>>,
-}
-
-#[derive(Default)]
-struct Table {
-    waiting: HashMap<u64, Waiter>,
-    tokens: HashMap<Box<str>, u64>,
-    ending: Option<Arc<Ending>>,
-    /// Progress tokens of requests that were answered with a task, the newest last: they count until it is
-    /// over (specification 2025-11-25, "Tasks").
-    task_tokens: VecDeque<(Box<str>, Arc<dyn Hears>)>,
-    /// Questions that no request under way can carry to the client; the next one takes them along.
-    held: VecDeque<Question>,
-}
 
 /// One frame on its way to a server.
 #[derive(Debug)]
@@ -162,6 +148,10 @@ struct Greeted {
 /// A live connection to a server.
 pub struct Connection {
     server: Arc<str>,
+    /// The client whose it is, if it is one's alone.
+    owner: Arc<Owner>,
+    /// The client as which the server is greeted.
+    shown: OnceLock<ClientId>,
     /// Tells connections apart.
     number: u64,
     table: Mutex<Table>,
@@ -174,8 +164,8 @@ pub struct Connection {
     ended: watch::Sender<bool>,
     /// Places for calls, from the first one on; closed with the connection.
     slots: OnceLock<Arc<Semaphore>>,
-    /// The server's requests that have no answer yet.
-    questions: watch::Sender<usize>,
+    /// The server's requests that have no answer yet, by the client that is asked.
+    questions: watch::Sender<Questions>,
     /// The bridge's own `subscriptions/listen` whose notifications count.
     listening: watch::Sender<Listening>,
     /// Deadlines that were missed since the last answer.
@@ -202,9 +192,16 @@ impl fmt::Debug for Connection {
 impl Connection {
     /// A connection on which nothing was sent yet; `wake` for a server that a sleep of the machine can harm.
     #[must_use]
-    pub fn new(server: Arc<str>, relay: Arc<dyn Relay>, wake: Option<Arc<Wake>>) -> Arc<Self> {
+    pub fn new(
+        server: Arc<str>,
+        owner: Arc<Owner>,
+        relay: Arc<dyn Relay>,
+        wake: Option<Arc<Wake>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             server,
+            owner,
+            shown: OnceLock::new(),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             table: Mutex::default(),
             out: ByteQueue::new(OUT_BYTES_MAX),
@@ -214,7 +211,7 @@ impl Connection {
             said: Share::new(SAID_BYTES_MAX),
             ended: watch::Sender::new(false),
             slots: OnceLock::new(),
-            questions: watch::Sender::new(0),
+            questions: watch::Sender::default(),
             listening: watch::Sender::default(),
             missed: AtomicU32::new(0),
             hangs: Notify::new(),
@@ -286,6 +283,12 @@ impl Connection {
             .unwrap_or_default()
     }
 
+    /// The client that it belongs to; `None` when it serves whoever comes.
+    #[must_use]
+    pub fn owner(&self) -> Option<ClientId> {
+        self.owner.get()
+    }
+
     /// Its number, which no other connection of this process has.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -306,15 +309,14 @@ impl Connection {
         let _ = self.out.push(Outbound { frame, request: None });
     }
 
-    pub(super) fn question_closed(&self) {
-        self.questions.send_modify(|open| *open = open.saturating_sub(1));
-    }
-
     /// Puts a client's request on its way; a connection that has just ended says so in the answer's place.
     /// Dropping what comes back takes the request back: the server is told, its late answer is swallowed.
     pub fn ask<'a>(self: &Arc<Self>, outgoing: Outgoing<'a>) -> InFlight {
         self.is_used();
-        let asked = self.put(outgoing.token, Some(outgoing.hears), |id| {
+        let token = outgoing
+            .token
+            .map(|token| Token { own: token.into(), shown: outgoing.shown_token.map(Box::from) });
+        let asked = self.put(token, Some(outgoing.hears), |id| {
             let mut cuts: Vec<Cut<'_>> = outgoing.cuts;
             cuts.push(Cut { span: outgoing.id, text: id.as_bytes() });
             splice(outgoing.line, &cuts)
@@ -335,14 +337,13 @@ impl Connection {
 
     fn put(
         self: &Arc<Self>,
-        token: Option<&str>,
+        token: Option<Token>,
         hears: Option<Arc<dyn Hears>>,
         frame: impl FnOnce(&str) -> Frame,
     ) -> Result<InFlight, Lost> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let frame = frame(&id.to_string());
         let (reply, answer) = oneshot::channel();
-        let token = token.map(Box::<str>::from);
         let carries = hears.as_ref().is_some_and(|hears| hears.carries() == Carries::AtOnce);
         let asker = hears.clone().filter(|_| carries);
         let held = {
@@ -351,14 +352,14 @@ impl Connection {
                 return Err(Lost::Ended { written: false, ending: Arc::clone(ending) });
             }
             if let Some(token) = &token {
-                table.tokens.insert(token.clone(), id);
+                table.tokens.insert(token.own.clone(), id);
             }
             table.waiting.insert(id, Waiter { reply, written: false, token, hears });
-            asker.map(|asker| (asker, std::mem::take(&mut table.held)))
+            asker.map(|asker| (table.take_held(asker.client()), asker))
         };
         // A closed queue means that the ending is being told to all who wait; this one hears it too.
         let _ = self.out.push(Outbound { frame, request: Some(id) });
-        if let Some((asker, held)) = held {
+        if let Some((held, asker)) = held {
             held.into_iter().for_each(|question| asker.asked(question));
         }
         Ok(InFlight { connection: Arc::clone(self), id, answer, hold: None })
@@ -372,9 +373,9 @@ impl Connection {
 
     /// Waits until what this server says can be passed on.
     pub async fn room_for_more(&self) {
-        self.said.room().await;
-        if !self.relay.has_room() {
-            self.relay.room().await;
+        let owner = self.owner();
+        if !self.relay.has_room(owner, &self.said) {
+            self.relay.room(owner, &self.said).await;
         }
     }
 
@@ -382,9 +383,9 @@ impl Connection {
         let mut table = self.lock();
         let waiter = table.waiting.remove(&id)?;
         if let Some(token) = &waiter.token
-            && table.tokens.get(token) == Some(&id)
+            && table.tokens.get(&token.own) == Some(&id)
         {
-            table.tokens.remove(token);
+            table.tokens.remove(&token.own);
         }
         Some(waiter)
     }

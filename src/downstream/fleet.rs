@@ -1,5 +1,6 @@
 //! Every server of the configuration as it is now: a snapshot, replaced as a whole when that changes.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -8,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::downstream::Link;
+use crate::downstream::client::ClientId;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
 use crate::names::ServerName;
@@ -17,8 +19,8 @@ use crate::names::ServerName;
 pub struct Fleet {
     all: RwLock<Arc<[Arc<Pool>]>>,
     leaving: Mutex<Vec<(Arc<Pool>, JoinHandle<()>)>>,
-    /// From which level on an older client wants log messages, of servers that come later too.
-    level: Mutex<Option<&'static str>>,
+    /// From which level on older clients want log messages, of servers that come later too.
+    levels: Mutex<BTreeMap<ClientId, u8>>,
 }
 
 impl Fleet {
@@ -80,19 +82,29 @@ impl Fleet {
         }
     }
 
-    /// Every server is to log from this level on, now and later; the handles of those that have to be told.
-    pub fn want_level(&self, level: &'static str) -> Vec<(Arc<Link>, u64)> {
-        *lock(&self.level) = Some(level);
+    /// For this client every server is to log from this level on, an index into the levels, now and later; the
+    /// handles of those that have to be told.
+    pub fn want_level(&self, client: ClientId, severity: u8) -> Vec<(Arc<Link>, u64)> {
+        lock(&self.levels).insert(client, severity);
         let all = self.all();
         let links = all.iter().flat_map(|pool| pool.links());
-        links.map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(level)))).collect()
+        links
+            .map(|link| (Arc::clone(&link), link.interest.want(|wants| wants.level(client, severity))))
+            .collect()
     }
 
-    /// Has a new server log from the level that every server has.
+    /// Has a new server log from the levels that every server has.
     pub fn tell_level(&self, pool: &Pool) {
-        if let Some(level) = *lock(&self.level) {
-            pool.base().interest.want(|wants| wants.level(level));
-        }
+        let levels = lock(&self.levels);
+        pool.base().interest.want(|wants| {
+            levels.iter().for_each(|(client, severity)| wants.level(*client, *severity));
+        });
+    }
+
+    /// A client has gone: nothing is wanted for it any more, and the connections that were its alone end.
+    pub fn left(&self, client: ClientId) {
+        lock(&self.levels).remove(&client);
+        self.all().iter().chain(&self.retiring()).for_each(|pool| pool.left(client));
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::server::Server;
 use crate::downstream::budget::{Budget, Permit};
+use crate::downstream::client::{ClientId, Faces, Ownership};
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::owned::Owned;
 use crate::downstream::gate::{Gate, Pass};
@@ -55,8 +56,8 @@ pub struct Surroundings {
     pub lines: Handle,
     /// Who hears what the server says unasked.
     pub relay: Arc<dyn Relay>,
-    /// Whom it is told it speaks with.
-    pub face: watch::Receiver<Face>,
+    /// Whom it can be told it speaks with.
+    pub faces: Arc<Faces>,
     /// Who hears of its life.
     pub watcher: Arc<dyn Watcher>,
     /// Where its stderr goes.
@@ -96,6 +97,10 @@ pub struct Keeper {
     stop: watch::Receiver<Option<Farewell>>,
     /// Whose connection it is.
     tenant: Tenant,
+    /// To which client each of its lives belongs, if to one alone.
+    ownership: Arc<Ownership>,
+    /// The client whose request wants the next life.
+    wanted_by: Option<ClientId>,
     /// Whether it starts again after a while in which nobody used it.
     is_lasting: bool,
 }
@@ -128,7 +133,7 @@ impl Keeper {
     /// A keeper that has not started anything yet.
     #[must_use]
     pub fn new(server: Server, around: Surroundings, post: Post) -> Self {
-        let Post { tenant, base, interest, status, orders, stop } = post;
+        let Post { tenant, ownership, base, interest, status, orders, stop } = post;
         let is_lasting = base.is_none();
         let around = match base {
             None => around,
@@ -137,7 +142,8 @@ impl Keeper {
                 Surroundings { watcher: Arc::new(Beside { watcher, base }), ..around }
             }
         };
-        Self { server, around, interest, status, orders, stop, tenant, is_lasting }
+        let wanted_by = None;
+        Self { server, around, interest, status, orders, stop, tenant, ownership, wanted_by, is_lasting }
     }
 
     /// Keeps the server until it is told to stop; no process of it is left then.
@@ -175,6 +181,7 @@ impl Keeper {
     ) {
         let mut pass = Some(pass);
         let started = Instant::now();
+        let face = self.face();
         let mut running = match self.start() {
             Ok(running) => running,
             Err(error) => return self.not_started(&error, permit, started),
@@ -183,7 +190,6 @@ impl Keeper {
         let again = self.status.borrow().starts > 1;
         self.status.send_modify(|status| status.pid = Some(pid));
         self.tell(Happened::Started { pid, again, why: begun.why.clone() });
-        let face = self.around.face.borrow().clone();
         let mut greet = Greet::first(&face, self.around.watcher.greeted_before(&self.server.name).as_ref());
         let left = loop {
             let making = async {
@@ -234,6 +240,18 @@ impl Keeper {
         };
         drop(pass);
         self.leave(running, left, permit).await;
+    }
+
+    /// Whom the server is shown in the life that begins now: whose connection it is, else whose request wants it,
+    /// or who has subscribed to something of it.
+    fn face(&mut self) -> Face {
+        let wanted_by = self.wanted_by.take().or_else(|| self.interest.waiting());
+        let (owner, mut shown) = (self.ownership.now(), Face::default());
+        // Whoever makes the connection a client's looks at the status: not between these two.
+        self.status.send_modify(|status| {
+            (status.client, shown) = self.around.faces.of(owner.get().or(wanted_by));
+        });
+        shown
     }
 
     fn is_ready(&mut self, running: &Running, begun: &Begun, handshake: Duration) {
@@ -294,8 +312,8 @@ impl Keeper {
                 }
                 Some(order) = self.orders.recv() => match order {
                     // Of a request that came in the moment before it was ready, or finds it stale.
-                    Order::Want | Order::Wake => look.notify_one(),
-                    Order::Leave => return Left::Released(Farewell::Disconnected),
+                    Order::Want(_) | Order::Wake => look.notify_one(),
+                    Order::Leave(farewell) => return Left::Released(farewell),
                     Order::Relist { list, told } => relists.want(list, Some(told)),
                 }
             }
@@ -317,6 +335,9 @@ impl Keeper {
             status.since = SystemTime::now();
             status.because = because;
             status.pid = pid;
+            if !matches!(status.state, LinkState::Starting | LinkState::Ready(_)) {
+                status.client = None;
+            }
             more(status);
         });
     }

@@ -5,6 +5,7 @@ pub mod beside;
 pub mod key;
 pub mod lease;
 mod member;
+mod own;
 pub mod report;
 mod retiring;
 mod table;
@@ -24,11 +25,13 @@ use tokio::task::JoinSet;
 
 use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::budget::Budget;
+use crate::downstream::client::Ownership;
 use crate::downstream::connection::Connection;
 use crate::downstream::interest::Interest;
 use crate::downstream::pool::key::{Farewell, Key, Tenant, Wish};
 use crate::downstream::pool::lease::Lease;
 use crate::downstream::pool::member::Member;
+use crate::downstream::pool::own::Own;
 use crate::downstream::pool::table::Table;
 use crate::downstream::pool::tenants::{Busy, Tenants};
 use crate::downstream::{Ending, Link, NotReady, Order, Status, link};
@@ -43,9 +46,11 @@ const COME_BACK: Duration = Duration::from_secs(1);
 pub struct Post {
     /// Whose connection it is.
     pub tenant: Tenant,
+    /// To which client each of its lives belongs, if to one alone.
+    pub ownership: Arc<Ownership>,
     /// The base connection of the same server; `None` for that itself.
     pub base: Option<Arc<Link>>,
-    /// What the client wants to hear on it.
+    /// What clients want to hear on it.
     pub interest: Arc<Interest>,
     /// Where its state is told.
     pub status: watch::Sender<Status>,
@@ -104,7 +109,7 @@ pub struct Pool {
     commons: Commons,
     base: Arc<Member>,
     /// The session that the base connection belongs to, if connections belong to sessions.
-    own_session: OnceLock<u64>,
+    own: Mutex<Option<Own>>,
     table: Mutex<Table>,
     keepers: Mutex<JoinSet<()>>,
     /// Why it takes nothing new, if it does not.
@@ -156,7 +161,7 @@ impl Pool {
             staff,
             commons,
             base,
-            own_session: OnceLock::new(),
+            own: Mutex::default(),
             table: Mutex::default(),
             keepers: Mutex::default(),
             retired: OnceLock::new(),
@@ -206,6 +211,18 @@ impl Pool {
         }
     }
 
+    /// The handle of the connection that serves a request, if there is one.
+    #[must_use]
+    pub fn link_of(&self, wish: &Wish<'_>) -> Option<Arc<Link>> {
+        if let Some(giver) = wish.at.and_then(|number| self.at(number)) {
+            return Some(Arc::clone(&giver.link));
+        }
+        match self.key(wish) {
+            Key::Base => Some(Arc::clone(&self.base.link)),
+            key => self.known(&key).map(|member| Arc::clone(&member.link)),
+        }
+    }
+
     /// Takes the connection that serves a request, and makes it when there is none: the first of several
     /// that come at once makes one for all of them.
     ///
@@ -226,7 +243,7 @@ impl Pool {
     }
 
     fn key(&self, wish: &Wish<'_>) -> Key {
-        let is_own = |session| *self.own_session.get_or_init(|| session) == session;
+        let is_own = |session| self.is_own(session, wish.tenant.client);
         Key::of(self.terms.scope, wish, is_own, || self.number())
     }
 
@@ -310,11 +327,13 @@ impl Pool {
 /// A connection, and its keeper's end of it.
 fn member(terms: &Terms, number: u64, whose: (Key, Tenant), base: Option<Arc<Link>>) -> (Arc<Member>, Post) {
     let (link, status, orders) = link(terms.name.clone(), terms.call_timeout, terms.start_timeout);
-    if let Some(level) = base.as_ref().and_then(|base| base.interest.look(|wants| wants.wanted_level())) {
-        link.interest.want(|wants| wants.level(level));
-    }
+    let levels = base.as_ref().map(|base| base.interest.look(|wants| wants.levels().clone()));
+    link.interest.want(|wants| {
+        levels.iter().flatten().for_each(|(client, severity)| wants.level(*client, *severity));
+    });
     let (stop, stopped) = watch::channel(None);
     let (tenant, interest) = (whose.1.clone(), Arc::clone(&link.interest));
-    let post = Post { tenant, base, interest, status, orders, stop: stopped };
-    (Member::new(number, whose, Arc::new(link), stop), post)
+    let ownership = Ownership::of(tenant.client);
+    let member = Member::new(number, whose, Arc::new(link), Arc::clone(&ownership), stop);
+    (member, Post { tenant, ownership, base, interest, status, orders, stop: stopped })
 }

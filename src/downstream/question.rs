@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::Connection;
 use crate::wire::{Cut, Envelope, Frame, Meta, Span, span_of, splice};
 
@@ -21,6 +22,8 @@ pub struct Question {
     /// Where the progress token stands.
     token: Option<Span>,
     open: bool,
+    /// Who is asked.
+    client: Option<ClientId>,
 }
 
 impl fmt::Debug for Question {
@@ -41,6 +44,7 @@ impl Question {
             params: envelope.params.and_then(|params| span_of(line, params.get())),
             token: token.and_then(|token| span_of(line, token.get())),
             open: true,
+            client: None,
         })
     }
 
@@ -62,6 +66,17 @@ impl Question {
         std::str::from_utf8(self.line.get(self.token.clone()?)?).ok()
     }
 
+    /// A question to this client; `None` when too many wait for it already, and this one is refused.
+    #[must_use]
+    pub fn of(mut self, client: ClientId) -> Option<Self> {
+        if !self.connection.question_opened(client) {
+            self.refuse(-32603, "too many requests of this server wait for an answer");
+            return None;
+        }
+        self.client = Some(client);
+        Some(self)
+    }
+
     /// The same request under another id, and with another progress token where one is given; both JSON.
     #[must_use]
     pub fn under(&self, id: &str, token: Option<&str>) -> Frame {
@@ -70,6 +85,27 @@ impl Question {
             cuts.push(Cut { span: span.clone(), text: token.as_bytes() });
         }
         splice(&self.line, &cuts)
+    }
+
+    /// The task that it is asked for (specification 2025-11-25, "Tasks").
+    #[must_use]
+    pub fn related_task(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Params {
+            #[serde(rename = "_meta")]
+            meta: Meta,
+        }
+        #[derive(Deserialize)]
+        struct Meta {
+            #[serde(rename = "io.modelcontextprotocol/related-task")]
+            related: Related,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Related {
+            task_id: String,
+        }
+        serde_json::from_str::<Params>(self.params()?).ok().map(|params| params.meta.related.task_id)
     }
 
     /// The connection that it came on.
@@ -114,10 +150,10 @@ impl Question {
         self.say(&refusal(code, message));
     }
 
-    /// Goes with another request of the client: the one that should have carried it has ended.
-    pub fn pass_on(self) {
+    /// Goes to its client with one of the client's own requests, or waits for one.
+    pub fn go_along(self, client: ClientId) {
         let connection = Arc::clone(&self.connection);
-        connection.give_along(self);
+        connection.give_along(self, client);
     }
 
     /// Nobody waits for an answer any more.
@@ -133,7 +169,9 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        self.connection.question_closed();
+        if let Some(client) = self.client {
+            self.connection.question_closed(client);
+        }
         if self.open {
             let refusal = refusal(-32603, "the request was not answered");
             self.connection.say_frame(response(&self.line, &self.id, &refusal));

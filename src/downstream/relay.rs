@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::Connection;
 use crate::downstream::question::Question;
 use crate::queue::Share;
@@ -16,7 +17,12 @@ use crate::wire::Span;
 pub trait Hears: Send + Sync {
     /// One progress notification, as the server wrote it, where its token stands, and what waits of this
     /// server.
-    fn progress(&self, line: &Bytes, token: Span, share: &Arc<Share>);
+    fn progress(&self, line: &Bytes, token: Span, said: Unread<'_>);
+
+    /// Whose request it is.
+    fn client(&self) -> Option<ClientId> {
+        None
+    }
 
     /// How ready the request is to carry a question of the server to the client.
     fn carries(&self) -> Carries {
@@ -70,22 +76,48 @@ pub struct Notification<'a> {
     pub line: &'a Bytes,
     /// Its params.
     pub params: Option<&'a RawValue>,
-    /// For a log message: the least severe level that a request under way has asked for.
-    pub asked_level: Option<u8>,
-    /// What waits of this server to be written to the client.
-    pub share: &'a Arc<Share>,
+    /// The client that the connection belongs to, if it is one's alone.
+    pub owner: Option<ClientId>,
+    /// For a log message: the least severe level that requests under way have asked for, by client.
+    pub asked_levels: &'a [(ClientId, u8)],
+    /// For what is no log message: the clients that have a request under way there.
+    pub under_way: &'a [ClientId],
+    /// What waits of this server to be written to clients.
+    pub said: Unread<'a>,
 }
 
-/// The way to the client for everything that belongs to no request. Nothing here may block.
+/// What a server has said unasked, and waits to be read by a client.
+#[derive(Clone, Copy)]
+pub struct Unread<'a> {
+    /// The number of its connection.
+    pub number: u64,
+    /// All of it, while only one client hears it: with no room left the server is not read.
+    pub share: &'a Arc<Share>,
+    /// Several clients hear it: each has a share of its own, and what is more is dropped, since one that does not
+    /// read must not keep the server from the others.
+    pub is_for_many: bool,
+}
+
+/// A client with requests under way on a connection that asks something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Which.
+    pub client: ClientId,
+    /// Whether one of these requests can carry the question to it, and have it answered.
+    pub can_carry: bool,
+}
+
+/// The way to the clients for everything that belongs to no request. Nothing here may block.
 pub trait Relay: Send + Sync {
     /// One notification.
     fn notification(&self, notification: &Notification<'_>);
 
-    /// Whether the client can be asked directly; otherwise its own requests carry the questions.
-    fn asks_directly(&self) -> bool;
+    /// The server asks its client something; `under_way` are those it may mean, that with the oldest request first.
+    fn asked(&self, question: Question, under_way: &[UnderWay]);
 
-    /// The server asks the client something.
-    fn asked(&self, question: Question);
+    /// Whether several clients hear what is said on a connection that belongs to this one, or to nobody in
+    /// particular.
+    fn is_for_many(&self, owner: Option<ClientId>) -> bool;
 
     /// The server took back the question with this id, in JSON; `notification` is how it said so.
     fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes);
@@ -93,11 +125,15 @@ pub trait Relay: Send + Sync {
     /// The connection ended; nobody waits for the client's answers any more.
     fn ended(&self, connection: &Connection);
 
-    /// Whether more can be passed on now.
-    fn has_room(&self) -> bool;
+    /// Whether more can be passed on now; `said` is what waits of this server.
+    fn has_room(&self, owner: Option<ClientId>, said: &Share) -> bool;
 
-    /// Waits until more can be passed on; a client that does not read slows its servers down.
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Waits until more can be passed on; a client that does not read slows down the servers that serve it alone.
+    fn room<'a>(
+        &'a self,
+        owner: Option<ClientId>,
+        said: &'a Share,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
 /// Passes everything on but what a keeper takes for itself.
@@ -115,12 +151,12 @@ impl<F: Fn(&str) -> bool + Send + Sync> Relay for Apart<F> {
         }
     }
 
-    fn asks_directly(&self) -> bool {
-        self.to.asks_directly()
+    fn asked(&self, question: Question, under_way: &[UnderWay]) {
+        self.to.asked(question, under_way);
     }
 
-    fn asked(&self, question: Question) {
-        self.to.asked(question);
+    fn is_for_many(&self, owner: Option<ClientId>) -> bool {
+        self.to.is_for_many(owner)
     }
 
     fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes) {
@@ -131,12 +167,16 @@ impl<F: Fn(&str) -> bool + Send + Sync> Relay for Apart<F> {
         self.to.ended(connection);
     }
 
-    fn has_room(&self) -> bool {
-        self.to.has_room()
+    fn has_room(&self, owner: Option<ClientId>, said: &Share) -> bool {
+        self.to.has_room(owner, said)
     }
 
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.to.room()
+    fn room<'a>(
+        &'a self,
+        owner: Option<ClientId>,
+        said: &'a Share,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.to.room(owner, said)
     }
 }
 
@@ -146,30 +186,34 @@ pub(crate) struct Nobody;
 
 #[cfg(test)]
 impl Hears for Nobody {
-    fn progress(&self, _: &Bytes, _: Span, _: &Arc<Share>) {}
+    fn progress(&self, _: &Bytes, _: Span, _: Unread<'_>) {}
 }
 
 #[cfg(test)]
 impl Relay for Nobody {
     fn notification(&self, _: &Notification<'_>) {}
 
-    fn asks_directly(&self) -> bool {
-        true
+    fn asked(&self, question: Question, _: &[UnderWay]) {
+        question.forget();
     }
 
-    fn asked(&self, question: Question) {
-        question.forget();
+    fn is_for_many(&self, _: Option<ClientId>) -> bool {
+        false
     }
 
     fn taken_back(&self, _: &Connection, _: &str, _: &Bytes) {}
 
     fn ended(&self, _: &Connection) {}
 
-    fn has_room(&self) -> bool {
+    fn has_room(&self, _: Option<ClientId>, _: &Share) -> bool {
         true
     }
 
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn room<'a>(
+        &'a self,
+        _: Option<ClientId>,
+        _: &'a Share,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(std::future::ready(()))
     }
 }

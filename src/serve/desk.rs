@@ -12,8 +12,6 @@ use crate::control::{self, Answering, Request};
 use crate::local::{Hall, Listener};
 use crate::names::ServerName;
 use crate::serve::reload::{Order, Renewed};
-use crate::session::Client;
-use crate::session::record::Attached;
 use crate::store::stamp;
 
 /// The client's first requests go before the control socket, which nobody waits for.
@@ -26,8 +24,6 @@ const STARTED_WITHIN: Duration = Duration::from_secs(10);
 pub struct Desk {
     /// What it does.
     pub sources: Arc<Sources>,
-    /// Whom it serves.
-    pub client: Arc<Client>,
     /// Who changes the set of servers.
     pub changes: mpsc::Sender<Order>,
 }
@@ -83,7 +79,7 @@ impl Desk {
         json!({
             "pid": std::process::id(),
             "since": stamp::text(stamp::now_ms().saturating_sub(up_ms)),
-            "sessions": self.client.attached().iter().map(session).collect::<Vec<_>>(),
+            "sessions": status::sessions(&self.sources),
             "status": status::data(&self.sources),
         })
     }
@@ -107,15 +103,4 @@ impl control::Desk for Desk {
 fn listen(hall: &Hall) -> anyhow::Result<Listener> {
     hall.make()?;
     Ok(control::own_door(hall).open()?)
-}
-
-fn session(attached: &Attached) -> Value {
-    let Attached { session, client, since_ms } = attached;
-    json!({
-        "session": session.to_string(),
-        "client": client.name,
-        "clientVersion": client.version,
-        "protocolVersion": client.protocol_version,
-        "since": stamp::text(*since_ms),
-    })
 }

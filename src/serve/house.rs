@@ -1,5 +1,6 @@
-//! Everything that serves one client, built in order.
+//! Everything that serves clients, built in order, and all of them at once.
 
+pub mod doors;
 pub mod servers;
 
 use std::path::Path;
@@ -16,9 +17,9 @@ use crate::config::Loaded;
 use crate::config::clients::Clients;
 use crate::config::server::Server;
 use crate::config::settings::{self, Settings};
+use crate::downstream::client::Faces;
 use crate::downstream::fleet::Fleet;
 use crate::downstream::gate::Gate;
-use crate::downstream::greeting::Face;
 use crate::downstream::pool::tenants::{Patience, Tenants};
 use crate::downstream::pool::{Commons, Pool};
 use crate::downstream::wake::Wake;
@@ -26,28 +27,24 @@ use crate::guard;
 use crate::paths::Paths;
 use crate::pulse::Pulse;
 use crate::recovery;
+use crate::roster::Roster;
 use crate::router::offers::Offers;
 use crate::router::{NOT_QUICK_AFTER, Router};
+use crate::serve::attached::Attached;
 use crate::serve::desk::Desk;
+use crate::serve::house::doors::Doors;
 use crate::serve::house::servers::{Yard, known};
 use crate::serve::reload::{Order, Reloader};
-use crate::session::outlet::Outlet;
-use crate::session::unasked::Unasked;
-use crate::session::{Around, Client};
+use crate::session::switchboard::Switchboard;
 use crate::store::{Durability, Journal, Options};
 
 const DAY_S: u64 = 24 * 60 * 60;
 
-/// Everything that serves one client.
+/// Everything that serves clients.
 pub struct House {
     /// The record.
     pub journal: Journal,
-    /// The client.
-    pub client: Arc<Client>,
-    /// The way to it.
-    pub outlet: Arc<Outlet>,
-    /// The longest line that it may send, in bytes.
-    pub in_line_bytes_max: usize,
+    doors: Arc<Doors>,
     /// The bridge's own tools.
     own: Arc<Pool>,
     sources: Arc<Sources>,
@@ -73,9 +70,8 @@ impl House {
             let offers = Arc::clone(&offers);
             move || offers.load()
         });
-        let outlet = Arc::new(Outlet::default());
-        let unasked = Unasked::new(Arc::clone(&outlet));
-        let (face, seen) = watch::channel(Face::default());
+        let (switchboard, faces) = (Arc::<Switchboard>::default(), Arc::<Faces>::default());
+        let roster = Arc::<Roster>::default();
         let pulse = Pulse::new(NOT_QUICK_AFTER);
         let tenants = Tenants::new(Patience::of(&settings));
         let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.handle().clone() };
@@ -86,8 +82,8 @@ impl House {
             capacity: settings.capacity.clone(),
             limits: servers::limits(&settings),
             tuning: watch::Sender::new(servers::tuning(&settings)),
-            relay: unasked.clone(),
-            face: seen,
+            relay: Arc::clone(&switchboard) as _,
+            faces: Arc::clone(&faces),
             journal: journal.clone(),
             offers: Arc::clone(&offers),
             gate: Gate::new(settings.max_cold_starts),
@@ -101,6 +97,7 @@ impl House {
             loaded: holds,
             fleet: Arc::clone(&fleet),
             offers: Arc::clone(&offers),
+            roster: Arc::clone(&roster),
             journal: journal.clone(),
             started,
         });
@@ -108,20 +105,20 @@ impl House {
         let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
         let servers = (Arc::clone(&fleet), Arc::clone(&own));
         let router = Arc::new(Router::new(servers, offers, pulse, settings.first_list_wait));
-        let around = Around {
+        let doors = Arc::new(Doors {
             router,
             journal: journal.clone(),
-            outlet: Arc::clone(&outlet),
-            unasked,
-            face,
-            question_expiry: settings.question_expiry,
+            switchboard,
+            call_ids: Arc::default(),
+            faces,
+            roster,
             clients,
-        };
-        let client = Client::new(around);
-        let in_line_bytes_max = settings.in_line_max_bytes;
+            question_expiry: settings.question_expiry,
+            in_line_bytes_max: settings.in_line_max_bytes,
+        });
         let file = paths.config_file.clone().or_else(|| paths.config_default.clone());
         let reloader = Some(Reloader { file, yard, fleet, first, loaded, orders });
-        Self { journal, client, outlet, in_line_bytes_max, own, sources, reloader, changes }
+        Self { journal, doors, own, sources, reloader, changes }
     }
 
     /// How many servers may be started.
@@ -129,11 +126,24 @@ impl House {
         self.sources.fleet.all().len()
     }
 
-    /// What goes on beside the client: its user is answered, and a changed configuration is heard. Nobody
+    /// One more client, started by this process: it has its own session, era, capabilities and subscriptions, and
+    /// hears nothing of the others.
+    #[must_use]
+    pub fn attach(&self, pid: u32) -> Attached {
+        Attached::new(&self.doors, pid)
+    }
+
+    /// Tells calls that they are not quick, on the runtime that has all lines; ends never.
+    pub fn keep_time(&self) -> impl Future<Output = ()> + Send + use<> {
+        let pulse = Arc::clone(&self.doors.router.pulse);
+        async move { guard::keep("pulse", || pulse.run()).await }
+    }
+
+    /// What goes on beside the clients: their user is answered, and a changed configuration is heard. Nobody
     /// waits for it; to be dropped before the servers are stopped.
     pub fn aside(&mut self, data_dir: &Path) -> impl Future<Output = ()> + Send + use<> {
-        let (sources, client) = (Arc::clone(&self.sources), Arc::clone(&self.client));
-        let desk = Desk { sources, client, changes: self.changes.clone() }.run(data_dir.to_owned());
+        let desk = Desk { sources: Arc::clone(&self.sources), changes: self.changes.clone() };
+        let desk = desk.run(data_dir.to_owned());
         let reloader =
             self.reloader.take().map(|reloader| guard::log_panic("reload", "bridge", reloader.run()));
         async move {

@@ -43,6 +43,8 @@ struct Table {
     held: Vec<(u32, Frame)>,
     /// Tasks that the client gave in place of an answer, the newest last, and who asked.
     tasks: VecDeque<Given>,
+    /// Pages that servers asked the client to open, the newest last: the connection's number, and the page's id.
+    pages: VecDeque<(u64, Box<str>)>,
 }
 
 /// A task that the client gave.
@@ -110,8 +112,19 @@ impl Asks {
             drop(table);
             return question.refuse(-32603, UNREADABLE);
         }
+        if let Some(page) = page(&question) {
+            table.pages.push_back((question.connection().number(), page));
+            if table.pages.len() > TASKS_MAX {
+                table.pages.pop_front();
+            }
+        }
         table.open.insert(id, Asked::Server(question, token));
         self.send(table, id, frame);
+    }
+
+    /// Whether a server asked this client, on the connection with this number, to open the page with this id.
+    pub fn has_page(&self, connection: u64, id: &str) -> bool {
+        self.lock().pages.iter().any(|(of, page)| *of == connection && **page == *id)
     }
 
     /// Asks for the bridge itself; `params` is JSON. Dropping what comes back takes the question back.
@@ -245,6 +258,16 @@ impl Asks {
         }
     }
 
+    /// The client has gone, and answers nothing any more.
+    pub fn left(&self) {
+        let open = std::mem::take(&mut self.lock().open);
+        for asked in open.into_values() {
+            if let Asked::Server(question, _) = asked {
+                question.refuse(-32603, "the client has gone");
+            }
+        }
+    }
+
     /// Takes questions out, each with its id, and whether the client has heard of it.
     fn remove(&self, is_it: impl Fn(&Question) -> bool) -> Vec<(u32, Question, bool)> {
         let mut table = self.lock();
@@ -277,6 +300,18 @@ impl Table {
         let place = self.held.iter().position(|(held, _)| *held == id);
         place.map(|place| self.held.remove(place)).is_some()
     }
+}
+
+/// The id of the page that a question wants opened.
+fn page(question: &Question) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        elicitation_id: String,
+    }
+    let params = question.params().filter(|_| question.method() == "elicitation/create")?;
+    let page: Page = serde_json::from_str(params).ok()?;
+    (page.elicitation_id.len() <= TASK_TOKEN_BYTES_MAX).then(|| page.elicitation_id.into())
 }
 
 fn cancelled(id: u32, reason: &str) -> Frame {

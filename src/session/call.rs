@@ -243,8 +243,8 @@ impl Client {
         if let (Thing::Resource(uri), Verdict::Ok) = (telling.thing, answer.verdict) {
             // A server that is started anew is told again.
             match telling.method {
-                "resources/subscribe" => routed.link().interest.subscribed(uri),
-                "resources/unsubscribe" => routed.link().interest.unsubscribed(uri),
+                "resources/subscribe" => self.has_subscribed(routed, &exchange.call.tenant, uri),
+                "resources/unsubscribe" => self.has_unsubscribed(routed, &exchange.call.tenant, uri),
                 _ => {}
             }
         }
@@ -254,12 +254,12 @@ impl Client {
                 && self.router.offers.view().catalog.owners_of(uri).is_empty()
             {
                 // The next one that names it is asked first.
-                self.whereabouts.had_resource(server, uri);
+                self.unasked.whereabouts.had_resource(server, uri);
             }
             if let (Some(task), Some(connection)) = (&answer.task, connection) {
-                self.whereabouts.gave_task(server, connection.number(), task);
+                self.unasked.whereabouts.gave_task(server, connection.number(), task);
             }
-            self.whereabouts.look_through(server, &answer.line);
+            self.unasked.whereabouts.look_through(server, &answer.line);
         }
     }
 }

@@ -116,7 +116,7 @@ impl Exchange {
                 client.router.pulse.passed().await;
                 let rest = limit.saturating_sub(client.router.pulse.after());
                 match &self.connection {
-                    Some(connection) => connection.waited_for_nobody(rest).await,
+                    Some(connection) => connection.waited_for_nobody(rest, self.call.tenant.client).await,
                     None => tokio::time::sleep(rest).await,
                 }
                 limit
@@ -128,7 +128,7 @@ impl Exchange {
                 after = late => {
                     self.in_flight = None;
                     if let Some(connection) = &self.connection {
-                        connection.missed_deadline();
+                        connection.missed_deadline(self.call.tenant.client);
                     }
                     self.log_late(after);
                     return Turn::Fault(Fault::TimedOut { after });

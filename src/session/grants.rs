@@ -8,8 +8,10 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use crate::downstream::Link;
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::Connection;
 use crate::downstream::interest::Wants;
+use crate::downstream::pool::key::Tenant;
 use crate::era::Era;
 use crate::router::TASKS_EXTENSION;
 use crate::session::Client;
@@ -22,6 +24,7 @@ const SET_UP: Duration = Duration::from_secs(5);
 /// What one server tells of for one subscription. Dropped, it need not any more.
 #[derive(Debug)]
 pub struct Grant {
+    client: ClientId,
     link: Arc<Link>,
     share: Share,
 }
@@ -84,14 +87,14 @@ impl Share {
         }
     }
 
-    fn want(&self, wants: &mut Wants) {
-        self.resources.iter().for_each(|uri| wants.resource(uri));
-        self.tasks.iter().for_each(|id| wants.task(id));
+    fn want(&self, client: ClientId, wants: &mut Wants) {
+        self.resources.iter().for_each(|uri| wants.resource(client, uri));
+        self.tasks.iter().for_each(|id| wants.task(client, id));
     }
 
-    fn want_not(&self, wants: &mut Wants) {
-        self.resources.iter().for_each(|uri| wants.no_resource(uri));
-        self.tasks.iter().for_each(|id| wants.no_task(id));
+    fn want_not(&self, client: ClientId, wants: &mut Wants) {
+        self.resources.iter().for_each(|uri| wants.no_resource(client, uri));
+        self.tasks.iter().for_each(|id| wants.no_task(client, id));
     }
 }
 
@@ -103,13 +106,13 @@ impl Grant {
     }
 
     /// Has a server tell of its share; `None` when it tells of nothing of it.
-    async fn ask(link: Arc<Link>, share: Share) -> Option<Self> {
-        let share = share.with(&*link.ready().await.ok()?);
+    async fn ask(client: ClientId, link: Arc<Link>, share: Share) -> Option<Self> {
+        let share = share.with(&*link.ready_for(Some(client)).await.ok()?);
         if share.resources.is_empty() && share.tasks.is_empty() {
             return None;
         }
-        let mut grant = Self { link, share };
-        let version = grant.link.interest.want(|wants| grant.share.want(wants));
+        let mut grant = Self { client, link, share };
+        let version = grant.link.interest.want(|wants| grant.share.want(client, wants));
         grant.link.interest.settled(version).await;
         grant.give_up_refused();
         Some(grant)
@@ -124,20 +127,20 @@ impl Grant {
             (Share { resources: no, tasks: no_tasks }, Share { resources, tasks })
         });
         self.share = share;
-        self.link.interest.want(|wants| refused.want_not(wants));
+        self.link.interest.want(|wants| refused.want_not(self.client, wants));
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.link.interest.want(|wants| self.share.want_not(wants));
+        self.link.interest.want(|wants| self.share.want_not(self.client, wants));
     }
 }
 
 impl Client {
     /// Has servers tell what a subscription names; those that cannot are left out, and those that take too
     /// long.
-    pub(super) async fn grant(&self, listen: &Listen) -> Granted {
+    pub(super) async fn grant(&self, listen: &Listen, tenant: &Tenant) -> Granted {
         let until = Instant::now() + SET_UP;
         let resources = listen.subscriptions.iter().flatten().map(|uri| Thing::Resource(uri.to_string()));
         let tasks = listen.tasks.iter().flatten().map(|id| Thing::Task(id.to_string()));
@@ -148,18 +151,19 @@ impl Client {
             else {
                 continue;
             };
-            match shares.iter_mut().find(|(link, _)| Arc::ptr_eq(link, routed.link())) {
+            let Some(own) = timeout_at(until, routed.link_of(tenant)).await.ok().flatten() else { continue };
+            match shares.iter_mut().find(|(link, _)| Arc::ptr_eq(link, &own)) {
                 Some((_, share)) => share.add(thing),
                 None => {
                     let mut share = Share::default();
                     share.add(thing);
-                    shares.push((Arc::clone(routed.link()), share));
+                    shares.push((own, share));
                 }
             }
         }
         let grants = shares.into_iter().map(|(link, share)| async move {
             let server = link.name.clone();
-            let granted = timeout_at(until, Grant::ask(link, share)).await;
+            let granted = timeout_at(until, Grant::ask(self.id, link, share)).await;
             granted.unwrap_or_else(|_| {
                 tracing::info!(%server, "server is too slow to be part of a subscription");
                 None

@@ -149,7 +149,7 @@ impl Listen {
 }
 
 /// Whether a URI goes on where another one ends, with a new part of the path, a query or a fragment.
-fn is_part(uri: &str, whole: &str) -> bool {
+pub(super) fn is_part(uri: &str, whole: &str) -> bool {
     let bounds = ['/', '?', '#'];
     let is_scheme = whole.ends_with(':');
     uri.strip_prefix(whole)

@@ -1,11 +1,14 @@
 //! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::downstream::connection::SAID_BYTES_MAX;
+use crate::downstream::level::severity;
+use crate::downstream::relay::Unread;
 use crate::pipes::Sink;
 use crate::queue::{ByteQueue, Portion, Share, Weighs};
 use crate::wire::Frame;
@@ -32,10 +35,6 @@ impl Weighs for Out {
     }
 }
 
-/// Severities of `notifications/message`, least severe first (RFC 5424, as in the specification).
-pub const LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
-
 /// The way to one client.
 #[derive(Debug)]
 pub struct Outlet {
@@ -46,13 +45,24 @@ pub struct Outlet {
     open: AtomicBool,
     /// The longest line that the client can read, in bytes.
     line_bytes_max: AtomicUsize,
+    /// What waits of each connection that serves others too, by its number.
+    shares: Mutex<HashMap<u64, Arc<Share>>>,
+    /// Notifications that the client missed because it did not read.
+    dropped: AtomicU64,
 }
 
 impl Default for Outlet {
     fn default() -> Self {
         let queue = ByteQueue::new(OUT_BYTES_MAX);
         let line_bytes_max = AtomicUsize::new(usize::MAX);
-        Self { queue, level: AtomicU8::new(0), open: AtomicBool::new(false), line_bytes_max }
+        Self {
+            queue,
+            level: AtomicU8::new(0),
+            open: AtomicBool::new(false),
+            line_bytes_max,
+            shares: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
     }
 }
 
@@ -74,9 +84,37 @@ impl Outlet {
         let _ = self.queue.push_reserved(Out { frame, _permit: permit, _portion: None });
     }
 
-    /// Adds what a server said unasked: others are not kept waiting by more of it than its share.
-    pub fn pass(&self, frame: Frame, share: &Arc<Share>) {
-        self.say(frame, Some(share));
+    /// Adds what a server said unasked: others are not kept waiting by more of it than its share. Of a server that
+    /// serves others too, more than that is dropped.
+    pub fn pass(&self, frame: Frame, said: Unread<'_>) {
+        if !said.is_for_many {
+            return self.say(frame, Some(said.share));
+        }
+        let share = self.share(said.number);
+        if share.has_room() && self.has_room() {
+            return self.say(frame, Some(&share));
+        }
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if dropped.is_power_of_two() {
+            tracing::warn!(dropped, "client does not read fast enough, and misses what servers tell");
+        }
+    }
+
+    /// What this client may have waiting of one connection that others hear too.
+    fn share(&self, connection: u64) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(shares.entry(connection).or_insert_with(|| Share::new(SAID_BYTES_MAX)))
+    }
+
+    /// A connection says nothing more.
+    pub fn ended(&self, connection: u64) {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection);
+    }
+
+    /// How much was dropped of what servers told.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Adds a notification, if the client is ready for it.
@@ -117,11 +155,11 @@ impl Outlet {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Sets the least severe level; `None` when there is no such level.
-    pub fn set_level(&self, level: &str) -> Option<&'static str> {
+    /// Sets the least severe level and gives its index; `None` when there is no such level.
+    pub fn set_level(&self, level: &str) -> Option<u8> {
         let index = severity(level)?;
         self.level.store(index, Ordering::Relaxed);
-        LEVELS.get(usize::from(index)).copied()
+        Some(index)
     }
 
     /// The index of the least severe level.
@@ -144,6 +182,11 @@ impl Outlet {
     /// Takes nothing more; what waits is still written.
     pub fn close(&self) {
         self.queue.close();
+    }
+
+    /// Takes nothing more, and drops what waits: the client has gone.
+    pub fn discard(&self) {
+        self.queue.discard();
     }
 
     /// Writes what waits until the outlet is closed and empty.
@@ -181,8 +224,27 @@ impl Outlet {
     }
 }
 
-/// The index of a level among all of them.
-#[must_use]
-pub fn severity(level: &str) -> Option<u8> {
-    LEVELS.iter().position(|known| *known == level).and_then(|index| u8::try_from(index).ok())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_does_not_read_misses_what_others_hear_too_and_nothing_else() {
+        let (outlet, share) = (Outlet::default(), Share::new(1));
+        let line = || Frame::own(vec![b'x'; SAID_BYTES_MAX]);
+        let unread = |number, is_for_many| Unread { number, share: &share, is_for_many };
+        outlet.pass(line(), unread(1, true));
+        outlet.pass(line(), unread(2, true));
+        assert_eq!(outlet.dropped(), 0, "each connection has its share");
+        outlet.pass(line(), unread(1, true));
+        assert_eq!(outlet.dropped(), 1);
+        outlet.pass(line(), unread(1, false));
+        outlet.answer(line(), None);
+        assert_eq!((outlet.dropped(), share.has_room()), (1, false));
+        outlet.ended(1);
+        outlet.pass(line(), unread(1, true));
+        assert_eq!(outlet.dropped(), 1);
+        outlet.discard();
+        assert!(share.has_room(), "what a client that has gone did not read is nobody's");
+    }
 }

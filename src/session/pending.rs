@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::downstream::client::ClientId;
 use crate::downstream::question::Question;
-use crate::downstream::relay::{Carries, Hears};
+use crate::downstream::relay::{Carries, Hears, Unread};
 use crate::guard::CalledOff;
-use crate::queue::Share;
 use crate::session::exchange::is_able;
 use crate::session::outlet::Outlet;
 use crate::wire::{Cut, Frame, Span, splice};
@@ -17,6 +17,7 @@ use crate::wire::{Cut, Frame, Span, splice};
 /// The table of one client. Two requests may carry one id: both are answered.
 #[derive(Debug)]
 pub struct Pending {
+    client: ClientId,
     outlet: Arc<Outlet>,
     table: Mutex<Table>,
     emptied: Notify,
@@ -43,6 +44,7 @@ pub struct Extras {
 #[derive(Debug)]
 pub struct Asking {
     number: u64,
+    client: ClientId,
     extras: Extras,
     outlet: Arc<Outlet>,
     state: Mutex<State>,
@@ -80,10 +82,10 @@ pub struct Place {
 }
 
 impl Pending {
-    /// No request waits; what is said of one before its answer goes to `outlet`.
+    /// No request of this client waits; what is said of one before its answer goes to `outlet`.
     #[must_use]
-    pub fn new(outlet: Arc<Outlet>) -> Self {
-        Self { outlet, table: Mutex::default(), emptied: Notify::new() }
+    pub fn new(client: ClientId, outlet: Arc<Outlet>) -> Self {
+        Self { client, outlet, table: Mutex::default(), emptied: Notify::new() }
     }
 
     /// Enters a request; `id` is its JSON text.
@@ -92,6 +94,7 @@ impl Pending {
         table.next += 1;
         let asking = Arc::new(Asking {
             number: table.next,
+            client: self.client,
             extras,
             outlet: Arc::clone(&self.outlet),
             state: Mutex::default(),
@@ -200,7 +203,7 @@ impl Asking {
             state.closed = true;
             std::mem::take(&mut state.questions)
         };
-        questions.into_iter().for_each(Question::pass_on);
+        questions.into_iter().for_each(|question| question.go_along(self.client));
     }
 
     /// The client has an answer, if no result: it will come back with another request.
@@ -241,7 +244,7 @@ impl Asking {
 }
 
 impl Hears for Asking {
-    fn progress(&self, line: &Bytes, token: Span, share: &Arc<Share>) {
+    fn progress(&self, line: &Bytes, token: Span, said: Unread<'_>) {
         let follower = match &*self.lock() {
             // Its client has an answer, if only a question; progress never follows that.
             State { parked: true, .. } => return,
@@ -255,7 +258,11 @@ impl Hears for Asking {
             }
             Some(_) => return,
         };
-        self.outlet.pass(frame, share);
+        self.outlet.pass(frame, said);
+    }
+
+    fn client(&self) -> Option<ClientId> {
+        Some(self.client)
     }
 
     fn carries(&self) -> Carries {
@@ -290,7 +297,7 @@ impl Hears for Asking {
             }
         };
         match late {
-            Some(question) => question.pass_on(),
+            Some(question) => question.go_along(self.client),
             None => self.changed.notify_waiters(),
         }
     }
@@ -329,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_requests_with_one_id_are_two() {
-        let pending = Arc::new(Pending::new(Arc::default()));
+        let pending = Arc::new(Pending::new(ClientId::next(), Arc::default()));
         let first = pending.enter("1", Extras::default());
         let second = pending.enter("1", Extras::default());
         drop(first);
@@ -343,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_called_off_for_two_reasons_hears_the_first() {
-        let pending = Arc::new(Pending::new(Arc::default()));
+        let pending = Arc::new(Pending::new(ClientId::next(), Arc::default()));
         let place = pending.enter("\"a\"", Extras::default());
         pending.call_off_all();
         pending.call_off("\"a\"", None);

@@ -1,8 +1,9 @@
 //! The rows of one attached client: one session for `initialize`, one for each modern client's name.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::roster::{Present, Roster};
 use crate::store::Journal;
 use crate::store::ids::SessionId;
 use crate::store::lock::SessionLock;
@@ -15,6 +16,9 @@ const MODERN_SESSIONS_MAX: usize = 64;
 /// The sessions that are open.
 pub struct Sessions {
     journal: Journal,
+    roster: Arc<Roster>,
+    /// The process that the client started.
+    pid: u32,
     open: Mutex<Open>,
 }
 
@@ -23,24 +27,13 @@ struct Open {
     legacy: Option<SessionId>,
     modern: HashMap<Option<String>, SessionId>,
     last_modern: Option<SessionId>,
-    all: Vec<(Attached, Option<SessionLock>)>,
-}
-
-/// A client that is attached.
-#[derive(Debug, Clone)]
-pub struct Attached {
-    /// Its session.
-    pub session: SessionId,
-    /// What it says of itself.
-    pub client: ClientInfo,
-    /// Since when, Unix milliseconds.
-    pub since_ms: i64,
+    all: Vec<(SessionId, Option<SessionLock>)>,
 }
 
 impl Sessions {
     /// No session is open.
-    pub fn new(journal: Journal) -> Self {
-        Self { journal, open: Mutex::default() }
+    pub fn new(journal: Journal, roster: Arc<Roster>, pid: u32) -> Self {
+        Self { journal, roster, pid, open: Mutex::default() }
     }
 
     /// `initialize` opens the session, or renews it.
@@ -48,8 +41,7 @@ impl Sessions {
         let mut open = self.lock();
         match open.legacy {
             Some(id) => {
-                let all = open.all.iter_mut().map(|(attached, _)| attached);
-                all.filter(|all| all.session == id).for_each(|all| all.client = client.clone());
+                self.roster.renew(id, &client);
                 self.journal.session_renewed(id, client);
             }
             None => open.legacy = Some(self.start(&mut open.all, client)),
@@ -77,28 +69,25 @@ impl Sessions {
         id
     }
 
-    /// Who is attached, in the order in which they came.
-    pub fn attached(&self) -> Vec<Attached> {
-        self.lock().all.iter().map(|(attached, _)| attached.clone()).collect()
-    }
-
     /// Closes every session. Their locks are to be released when that is committed: a sibling takes an
     /// open row without its lock for a crash.
     pub fn close(&self, reason: &str) -> Vec<SessionLock> {
         let all = std::mem::take(&mut self.lock().all);
-        let close = |(attached, lock): (Attached, _)| {
-            self.journal.session_closed(attached.session, reason);
+        let close = |(session, lock): (SessionId, _)| {
+            self.roster.remove(session);
+            self.journal.session_closed(session, reason);
             lock
         };
         all.into_iter().filter_map(close).collect()
     }
 
-    fn start(&self, all: &mut Vec<(Attached, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
+    fn start(&self, all: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
         let now = stamp::now_ms();
         let id = SessionId::new(now);
         let lock = SessionLock::create(self.journal.data_dir(), id)
             .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
-        all.push((Attached { session: id, client: client.clone(), since_ms: now }, lock.ok()));
+        all.push((id, lock.ok()));
+        self.roster.add(Present { session: id, client: client.clone(), pid: self.pid, since_ms: now });
         tracing::info!(
             session = %id,
             client = client.name,
@@ -106,6 +95,7 @@ impl Sessions {
             protocol = client.protocol_version,
             "session opened"
         );
+        // The front has a process of its own; the row names the one that writes it.
         let pid = std::process::id();
         self.journal.session_opened(SessionOpened {
             id,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::downstream::level::severity;
 use crate::era::Era;
 use crate::list::List;
 use crate::names::{RESULT_TOOL, ServerName};
@@ -12,7 +13,7 @@ use crate::outcome::Cause;
 use crate::router::{Call, Routed};
 use crate::session::pending::{Extras, Place};
 use crate::session::reply::{Rpc, code};
-use crate::session::{Client, Rules, outlet, tenant, unknown_method};
+use crate::session::{Client, Rules, tenant, unknown_method};
 use crate::wire::{Envelope, Meta, Params, object, span_of};
 
 /// A request that was read and not yet routed.
@@ -150,7 +151,7 @@ impl Request {
         let id = envelope.id.map(RawValue::get).unwrap_or_default();
         let params = envelope.params.and_then(Params::parse).unwrap_or_default();
         let (thing, name) = named(method, &params)?;
-        let tenant = tenant::of(method, meta, rules)?;
+        let tenant = tenant::of(client.id, method, meta, rules)?;
         let span = |raw: &RawValue| span_of(line, raw.get());
         let is_modern = rules.era == Era::Modern;
         let log_level: Option<String> =
@@ -161,7 +162,7 @@ impl Request {
         let extras = Extras {
             carries,
             capabilities: capabilities.into(),
-            log_level: log_level.and_then(|level| outlet::severity(&level)),
+            log_level: log_level.and_then(|level| severity(&level)),
         };
         let state =
             params.request_state.filter(|_| carries).and_then(|state| client.parking.own_state(state));
@@ -229,7 +230,7 @@ impl Client {
             Thing::Resource(uri) => {
                 // Whoever lists it, then whoever pointed to it.
                 let listed = router.lists_resource(uri).await;
-                match self.whereabouts.resource(uri).filter(|_| !listed) {
+                match self.unasked.whereabouts.resource(uri).filter(|_| !listed) {
                     Some(server) => self.to(&[server]),
                     None => self.to(&router.owners_of(uri).await),
                 }
@@ -238,7 +239,7 @@ impl Client {
                 Some(routed) => routed.server.iter().filter_map(|server| router.to(server)).collect(),
                 None => self.to(&router.owners_of(uri).await),
             },
-            Thing::Task(id) => match self.whereabouts.task(id) {
+            Thing::Task(id) => match self.unasked.whereabouts.task(id) {
                 Some((server, connection)) => {
                     self.router.to(&server).map(|routed| routed.at(connection)).into_iter().collect()
                 }

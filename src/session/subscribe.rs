@@ -11,17 +11,17 @@ use serde_json::value::RawValue;
 use crate::downstream::Link;
 use crate::downstream::connection::Connection;
 use crate::downstream::interest::Wants;
-use crate::downstream::pool::Pool;
+use crate::downstream::pool::key::{Tenant, Wish};
 use crate::era::Era;
 use crate::guard;
+use crate::router::Routed;
 use crate::session::call;
 use crate::session::grants::Grant;
 use crate::session::listen::Listen;
-use crate::session::outlet::{LEVELS, severity};
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
 use crate::session::work::broken_off;
-use crate::session::{Client, Permit};
+use crate::session::{Client, Permit, Rules, tenant};
 use crate::wire::{Frame, Params, object};
 
 /// Subscriptions that one client may have open.
@@ -51,7 +51,7 @@ impl Client {
                 "logging/setLevel needs params.level, one of debug, info, notice, warning, error, critical, alert, emergency",
             )
         })?;
-        let told = self.router.fleet.want_level(level).into_iter();
+        let told = self.router.fleet.want_level(self.id, level).into_iter();
         let told: Vec<(Arc<Link>, u64)> = told.filter(|(link, _)| link.at_once().is_some()).collect();
         let answer = reply::result(id, "{}");
         if told.is_empty() {
@@ -78,10 +78,9 @@ impl Client {
         if connection.as_ref().is_some_and(|connection| !logs(connection)) {
             return;
         }
-        let Some(name) = LEVELS.get(usize::from(level)) else { return };
         let version = link.interest.want(|wants| {
-            if wants.wanted_level().and_then(severity).is_none_or(|wanted| level < wanted) {
-                wants.level(name);
+            if wants.level_of(self.id).is_none_or(|wanted| level < wanted) {
+                wants.level(self.id, level);
             }
         });
         if connection.is_some() {
@@ -93,7 +92,7 @@ impl Client {
     /// and hears of it in its one subscription.
     pub(super) async fn subscribe(self: Arc<Self>, request: Request) {
         let called_off = request.place.asking().called_off();
-        let told = guard::run(|| self.tell_modern(&request.method, &request.thing), called_off).await;
+        let told = guard::run(|| self.tell_itself(&request), called_off).await;
         let frame = match broken_off(told) {
             // The older era has a word of its own for it.
             Ok(None) => return call::run(self, request).await,
@@ -105,34 +104,67 @@ impl Client {
         drop(request.place);
     }
 
-    /// Has a server of the modern era tell of a resource, or not any more; `None` when the resource is with
-    /// no such server.
-    async fn tell_modern(&self, method: &str, thing: &Thing) -> Option<Result<(), Rpc>> {
+    /// Has a server tell of a resource, or not any more, without passing the request on: one of the modern era, or
+    /// one that still tells other clients of it. `None` when the server has to hear the request.
+    async fn tell_itself(&self, request: &Request) -> Option<Result<(), Rpc>> {
+        let Request { method, thing, call, .. } = request;
         let Thing::Resource(uri) = thing else { return None };
-        let uri: Arc<str> = uri.as_str().into();
         let places = self.find(method, thing).await.ok()?;
-        let link = Arc::clone(places.first()?.link());
-        link.ready().await.ok().filter(|connection| connection.era() == Era::Modern)?;
-        let has_room = |wants: &Wants| wants.has_resource(&uri) || wants.has_room_for(&uri);
+        let routed = places.first()?;
+        let link = routed.link_of(&call.tenant).await?;
+        let connection = link.ready_for(Some(self.id)).await.ok()?;
+        match (&**method, connection.era()) {
+            ("resources/unsubscribe", Era::Legacy)
+                if link.interest.look(|wants| wants.has_resource_beside(self.id, uri)) =>
+            {
+                link.interest.want(|wants| wants.no_resource(self.id, uri));
+                self.unasked.subscribed.remove(link.name.as_str(), uri);
+                Some(Ok(()))
+            }
+            (_, Era::Legacy) => None,
+            (method, Era::Modern) => Some(self.tell_modern(method, uri.as_str().into(), link).await),
+        }
+    }
+
+    async fn tell_modern(&self, method: &str, uri: Arc<str>, link: Arc<Link>) -> Result<(), Rpc> {
+        let has_room = |wants: &Wants| wants.has_resource(self.id, &uri) || wants.has_room_for(&uri);
         if method == "resources/subscribe" && !link.interest.look(has_room) {
             let message = format!("the server {} has too many subscriptions, or this is too long", link.name);
-            return Some(Err(Rpc::new(code::INVALID_PARAMS, "too_many", message)));
+            return Err(Rpc::new(code::INVALID_PARAMS, "too_many", message));
         }
-        let version = link.interest.want(|wants| match (method, wants.has_resource(&uri)) {
-            ("resources/subscribe", false) => wants.resource(&uri),
-            ("resources/unsubscribe", true) => wants.no_resource(&uri),
+        let version = link.interest.want(|wants| match (method, wants.has_resource(self.id, &uri)) {
+            ("resources/subscribe", false) => wants.resource(self.id, &uri),
+            ("resources/unsubscribe", true) => wants.no_resource(self.id, &uri),
             _ => {}
         });
         settled(&[(Arc::clone(&link), version)]).await;
         let is_refused = link.interest.look_at_refused(|refused| refused.resources.contains(&uri));
-        Some(match is_refused {
-            false => Ok(()),
-            true => {
-                link.interest.want(|wants| wants.no_resource(&uri));
-                let message = format!("the server {} does not tell of changes of {uri:?}", link.name);
-                Err(Rpc::new(code::INVALID_PARAMS, "not_granted", message))
-            }
-        })
+        if is_refused {
+            link.interest.want(|wants| wants.no_resource(self.id, &uri));
+            let message = format!("the server {} does not tell of changes of {uri:?}", link.name);
+            return Err(Rpc::new(code::INVALID_PARAMS, "not_granted", message));
+        }
+        match method {
+            "resources/subscribe" => self.unasked.subscribed.add(link.name.as_str(), &uri),
+            _ => self.unasked.subscribed.remove(link.name.as_str(), &uri),
+        }
+        Ok(())
+    }
+
+    /// A server of the older era has granted a subscription; one that is started anew is told again.
+    pub(super) fn has_subscribed(&self, routed: &Routed, tenant: &Tenant, uri: &str) {
+        if let Some(link) = routed.known_link_of(tenant) {
+            link.interest.subscribed(self.id, uri);
+            self.unasked.subscribed.add(link.name.as_str(), uri);
+        }
+    }
+
+    /// It has ended one.
+    pub(super) fn has_unsubscribed(&self, routed: &Routed, tenant: &Tenant, uri: &str) {
+        if let Some(link) = routed.known_link_of(tenant) {
+            link.interest.unsubscribed(self.id, uri);
+            self.unasked.subscribed.remove(link.name.as_str(), uri);
+        }
     }
 
     /// Opens a subscription of a modern client; its acknowledgement takes the request's room.
@@ -140,6 +172,7 @@ impl Client {
         self: &Arc<Self>,
         id: &str,
         params: Option<&RawValue>,
+        rules: Rules,
         permit: &mut Permit,
     ) -> Result<(), Rpc> {
         let listen = Listen::read(id, params)?;
@@ -152,7 +185,7 @@ impl Client {
         }
         let (client, permit) = (Arc::clone(self), permit.take());
         self.aside(id, async move {
-            let granted = client.grant(&listen).await;
+            let granted = client.grant(&listen, &tenant::of_session(client.id, rules)).await;
             let (id, listen) = (listen.id.clone(), granted.of(listen));
             if let Err(rpc) = client.acknowledge(listen, granted.grants, permit) {
                 client.outlet.answer(rpc.frame(&id), None);
@@ -200,23 +233,25 @@ impl Client {
                 if let Some(connection) = task.as_deref().and_then(|task| self.unasked.asks.task(task)) {
                     return connection.say_frame(Frame::whole(line));
                 }
-                let (owner, giver) = task.and_then(|task| self.whereabouts.task(&task)).unzip();
+                let (owner, giver) = task.and_then(|task| self.unasked.whereabouts.task(&task)).unzip();
                 let view = self.router.offers.view();
                 let owner = owner.or_else(|| {
                     let uri = text(params.uri)?;
-                    let linked = self.whereabouts.resource(&uri);
+                    let linked = self.unasked.whereabouts.resource(&uri);
                     linked.or_else(|| view.catalog.owners_of(&uri).into_iter().next())
                 });
                 let owner = owner.or_else(|| self.router.only());
-                let link = |pool: &Arc<Pool>| {
-                    giver.and_then(|number| pool.link_at(number)).unwrap_or_else(|| Arc::clone(pool.base()))
-                };
-                pools.iter().filter(|pool| Some(pool.name()) == owner.as_ref()).map(link).collect()
+                let session = self.sessions.legacy().map(|session| session.number());
+                let tenant = Tenant { client: Some(self.id), session, ..Tenant::default() };
+                let wish = Wish { tenant: &tenant, is_call: false, takes_slot: false, at: giver };
+                let pools = pools.iter().filter(|pool| Some(pool.name()) == owner.as_ref());
+                pools.filter_map(|pool| pool.link_of(&wish)).collect()
             }
         };
         for connection in links.into_iter().filter_map(|link| link.at_once()) {
+            let is_anothers = connection.owner().is_some_and(|owner| owner != self.id);
             // The modern era knows no word of the client beside its requests.
-            if connection.era() == Era::Legacy {
+            if connection.era() == Era::Legacy && !is_anothers {
                 connection.say_frame(Frame::whole(line));
             }
         }

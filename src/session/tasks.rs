@@ -1,6 +1,8 @@
 //! `tasks/list` of revision 2025-11-25: the servers' lists one behind the other, since only they know
 //! their tasks.
 
+mod theirs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,8 +142,12 @@ impl Client {
         let guarded: Guarded<Result<Answer, Fault>> = match guarded {
             Guarded::Done(Turn::Answer(answer)) => {
                 let number = exchange.connection.as_ref().map(|connection| connection.number());
+                let is_theirs = |task: &str| {
+                    number.is_some_and(|number| self.switchboard.is_anothers(self.id, task, number))
+                };
+                let answer = theirs::without(answer, is_theirs);
                 for (task, number) in tasks_in(&answer.line).iter().zip(number.into_iter().cycle()) {
-                    self.whereabouts.gave_task(server, number, task);
+                    self.unasked.whereabouts.gave_task(server, number, task);
                 }
                 Guarded::Done(Ok(with_next(answer, server, next)))
             }

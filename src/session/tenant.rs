@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::downstream::client::ClientId;
 use crate::downstream::pool::key::Tenant;
 use crate::session::Rules;
 use crate::session::reply::Rpc;
@@ -16,13 +17,18 @@ const ID_BYTES_MAX: usize = 256;
 ///
 /// # Errors
 /// When an id is not of its form: a request must not go to another's connection for that.
-pub fn of(method: &str, meta: &Meta<'_>, rules: Rules) -> Result<Tenant, Rpc> {
+pub fn of(client: ClientId, method: &str, meta: &Meta<'_>, rules: Rules) -> Result<Tenant, Rpc> {
     let (thread, user) = (id("bridge/threadId", meta.thread_id)?, id("bridge/userId", meta.user_id)?);
     Ok(match method {
-        // They hold for the client, not for one of its threads.
-        "resources/subscribe" | "resources/unsubscribe" => Tenant::default(),
-        _ => Tenant { session: Some(rules.session.number()), thread, user },
+        // They hold for the session, not for one of its threads.
+        "resources/subscribe" | "resources/unsubscribe" => of_session(client, rules),
+        _ => Tenant { thread, user, ..of_session(client, rules) },
     })
+}
+
+/// What is a session's, and none of its threads'.
+pub fn of_session(client: ClientId, rules: Rules) -> Tenant {
+    Tenant { client: Some(client), session: Some(rules.session.number()), thread: None, user: None }
 }
 
 fn id(key: &str, value: Option<&RawValue>) -> Result<Option<Arc<str>>, Rpc> {

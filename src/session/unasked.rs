@@ -1,44 +1,65 @@
 //! What servers say to a client unasked: each message in the form of the client's era, or not at all.
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::{Connection, SUBSCRIPTION_ID};
+use crate::downstream::greeting::Face;
+use crate::downstream::level::severity;
 use crate::downstream::question::Question;
-use crate::downstream::relay::{Notification, Relay};
+use crate::downstream::relay::Notification;
 use crate::session::asks::Asks;
+use crate::session::exchange::is_able;
 use crate::session::listen::Listen;
 use crate::session::listens::Listens;
-use crate::session::outlet::{Outlet, severity};
+use crate::session::outlet::Outlet;
+use crate::session::subscribed::Subscribed;
+use crate::session::whereabouts::Whereabouts;
 use crate::wire::{Cut, Frame, Params, Span, object, span_of, splice, without};
 
 /// The way to one client for everything that belongs to no request of it.
 pub struct Unasked {
+    /// Which client.
+    pub client: ClientId,
     outlet: Arc<Outlet>,
+    /// What servers know of it.
+    face: watch::Receiver<Face>,
     /// What servers ask it.
     pub asks: Arc<Asks>,
-    /// What it has subscribed to.
+    /// What it has subscribed to in the modern way.
     pub listens: Listens,
+    /// What it has subscribed to in the older one.
+    pub subscribed: Subscribed,
+    /// Where the things are that servers told it of.
+    pub whereabouts: Whereabouts,
 }
 
 impl Unasked {
     /// A client that has said nothing yet.
     #[must_use]
-    pub fn new(outlet: Arc<Outlet>) -> Arc<Self> {
-        Arc::new(Self { asks: Arc::new(Asks::new(Arc::clone(&outlet))), listens: Listens::default(), outlet })
+    pub fn new(client: ClientId, outlet: Arc<Outlet>, face: watch::Receiver<Face>) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            face,
+            asks: Arc::new(Asks::new(Arc::clone(&outlet))),
+            listens: Listens::default(),
+            subscribed: Subscribed::default(),
+            whereabouts: Whereabouts::default(),
+            outlet,
+        })
     }
 
     fn message(&self, heard: &Notification<'_>) {
         let level = level_of(heard.params);
         // A modern client hears of the requests that asked for it, an older one from its level up.
-        let wanted = heard.asked_level.is_some_and(|asked| level >= asked)
-            || self.asks.is_direct() && level >= self.outlet.level();
+        let mut asked = heard.asked_levels.iter().filter(|(client, _)| *client == self.client);
+        let wanted =
+            asked.any(|(_, asked)| level >= *asked) || self.asks.is_direct() && level >= self.outlet.level();
         if wanted {
             let tag = logger(heard);
             let cuts: Vec<Cut<'_>> =
@@ -54,7 +75,7 @@ impl Unasked {
             self.pass(heard);
         }
         for listen in hearing {
-            self.outlet.pass(tagged(heard, &listen.id), heard.share);
+            self.outlet.pass(tagged(heard, &listen.id), heard.said);
         }
     }
 
@@ -72,13 +93,12 @@ impl Unasked {
     fn say(&self, frame: Frame, heard: &Notification<'_>) {
         // A modern client is ready with its first request.
         if !self.asks.is_direct() || self.outlet.is_open() {
-            self.outlet.pass(frame, heard.share);
+            self.outlet.pass(frame, heard.said);
         }
     }
-}
 
-impl Relay for Unasked {
-    fn notification(&self, heard: &Notification<'_>) {
+    /// Says a notification of a server in the form of the client's era, if that has one.
+    pub fn hear(&self, heard: &Notification<'_>) {
         match heard.method {
             "notifications/message" => self.message(heard),
             "notifications/resources/updated" => {
@@ -97,28 +117,90 @@ impl Relay for Unasked {
         }
     }
 
-    fn asks_directly(&self) -> bool {
-        self.asks.is_direct()
+    /// Whether a notification of a server that serves several clients concerns this one. A message goes by the level
+    /// of each, whatever else to whom it is about; what nobody can tell goes to those that wait for an answer of
+    /// the server, and to all when none does.
+    pub fn is_concerned(&self, heard: &Notification<'_>, all: &[Arc<Self>]) -> bool {
+        match heard.method {
+            "notifications/message" => true,
+            // A modern client hears of it under its subscriptions, or not at all.
+            "notifications/resources/updated" => {
+                !self.asks.is_direct()
+                    || param(heard, |params| params.uri)
+                        .is_some_and(|uri| self.subscribed.hears(heard.server, &uri))
+            }
+            "notifications/tasks" | "notifications/tasks/status" => {
+                let Some(task) = param(heard, |params| params.task_id) else { return false };
+                let known = all.iter().find(|client| client.has_task(&task, heard.said.number));
+                match known {
+                    Some(known) => known.client == self.client || self.listens_to(&task, heard.server),
+                    // Its server has not given it to anybody yet: it is that of the only client that waits.
+                    None => {
+                        heard.under_way.contains(&self.client)
+                            && heard.under_way.iter().all(|client| *client == self.client)
+                    }
+                }
+            }
+            "notifications/elicitation/complete" => {
+                page(heard).is_some_and(|id| self.asks.has_page(heard.said.number, &id))
+            }
+            _ if heard.under_way.is_empty() => self.is_known(),
+            _ => heard.under_way.contains(&self.client),
+        }
     }
 
-    fn asked(&self, question: Question) {
-        self.asks.ask(question);
+    /// Whether it has said who it is: nobody marks what it shows as seen.
+    fn is_known(&self) -> bool {
+        self.face.has_changed().unwrap_or(true)
     }
 
-    fn taken_back(&self, connection: &Connection, id: &str, notification: &Bytes) {
-        self.asks.taken_back(connection, id, notification);
+    /// Whether a task was given to this client, on the connection with this number.
+    pub fn has_task(&self, task: &str, connection: u64) -> bool {
+        self.whereabouts.task(task).is_some_and(|(_, giver)| giver == connection)
     }
 
-    fn ended(&self, connection: &Connection) {
+    /// Whether it listens to a task in the modern way, and knows it from this server or from nowhere.
+    fn listens_to(&self, task: &str, server: &str) -> bool {
+        !self.asks.is_direct()
+            && self.whereabouts.task(task).is_none_or(|(giver, _)| giver.as_str() == server)
+    }
+
+    /// Whether it can answer a question of a server; `can_carry` says whether one of its requests could take it along.
+    pub fn can_answer(&self, question: &Question, can_carry: bool) -> bool {
+        match self.asks.is_direct() {
+            true => {
+                question.needs().is_none_or(|needs| is_able(&self.face.borrow().capabilities, needs).is_ok())
+            }
+            false => can_carry,
+        }
+    }
+
+    /// Asks it what a server asks: at once a client that takes requests, any other with a request of its own.
+    pub fn ask(&self, question: Question) {
+        let Some(question) = question.of(self.client) else { return };
+        if self.asks.is_direct() {
+            self.asks.ask(question);
+        } else if question.needs().is_none() {
+            question.refuse(-32601, "this client has no such method");
+        } else {
+            question.go_along(self.client);
+        }
+    }
+
+    /// A connection ended.
+    pub fn ended(&self, connection: &Connection) {
         self.asks.ended(connection);
+        self.outlet.ended(connection.number());
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether more can be passed on now.
+    pub fn has_room(&self) -> bool {
         self.outlet.has_room()
     }
 
-    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.outlet.room())
+    /// Waits until more can be passed on.
+    pub async fn room(&self) {
+        self.outlet.room().await;
     }
 }
 
@@ -128,6 +210,16 @@ fn param<'a>(
 ) -> Option<String> {
     let params = heard.params.and_then(Params::parse)?;
     serde_json::from_str(member(&params)?.get()).ok()
+}
+
+/// The page that a notification is about.
+fn page(heard: &Notification<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        elicitation_id: String,
+    }
+    object::<Page>(heard.params?).map(|page| page.elicitation_id)
 }
 
 #[derive(Deserialize)]
@@ -202,7 +294,10 @@ fn logger(heard: &Notification<'_>) -> Option<(Span, String)> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::downstream::relay::Unread;
     use crate::queue::Share;
     use crate::wire::Envelope;
 
@@ -215,8 +310,10 @@ mod tests {
             method,
             line: &line,
             params: envelope.params,
-            asked_level: None,
-            share: &Share::new(1),
+            owner: None,
+            asked_levels: &[],
+            under_way: &[],
+            said: Unread { number: 1, share: &Share::new(1), is_for_many: false },
         })
     }
 

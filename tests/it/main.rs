@@ -39,6 +39,7 @@ fn a_scripted_server_is_called_through_the_bridge() {
 }
 
 mod accounting;
+mod clients;
 mod comes_back;
 mod control;
 mod deadline;

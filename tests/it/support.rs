@@ -10,6 +10,7 @@
 mod begins;
 mod ends;
 mod hears;
+mod housed;
 mod room;
 mod says;
 
@@ -70,7 +71,8 @@ pub struct Room {
 
 /// A bridge that runs, seen by its client; or a fake server alone, by [`Room::fake`].
 pub struct Bridge {
-    child: Child,
+    /// Its process; none for a client of a house that runs here.
+    child: Option<Child>,
     /// The room stands as long as somebody is in it.
     room: Arc<TempDir>,
     stdin: Option<Box<dyn Write + Send>>,

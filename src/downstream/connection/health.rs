@@ -5,14 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use crate::downstream::Ending;
 use crate::downstream::connection::{Connection, Lost, Table};
 use crate::era::Era;
-
-/// A person who is asked something answers within this time, or not at all.
-const PERSON_MAX: Duration = Duration::from_secs(600);
 
 /// A server that is looked at after a sleep has this long to answer.
 const LOOK: Duration = Duration::from_secs(2);
@@ -100,7 +96,7 @@ impl Connection {
     }
 
     /// A deadline passed without an answer.
-    pub fn missed_deadline(&self) {
+    pub(super) fn missed(&self) {
         self.missed.fetch_add(1, Ordering::Relaxed);
         self.hangs.notify_one();
     }
@@ -153,30 +149,12 @@ impl Connection {
         }
         is_alive
     }
-
-    /// Waits until a time has passed in which the server waited for nobody: while a person is asked
-    /// something, it stands still, as long as people take.
-    pub async fn waited_for_nobody(&self, time: Duration) {
-        let mut questions = self.questions.subscribe();
-        let mut left = time;
-        loop {
-            let answered = questions.wait_for(|open| *open == 0);
-            if tokio::time::timeout(PERSON_MAX, answered).await.is_err() {
-                // Nobody answers any more.
-                return tokio::time::sleep(left).await;
-            }
-            let from = Instant::now();
-            if tokio::time::timeout(left, questions.wait_for(|open| *open > 0)).await.is_err() {
-                return;
-            }
-            left = left.saturating_sub(from.elapsed());
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::downstream::connection::Outgoing;
@@ -192,12 +170,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_unused_when_no_client_has_used_it_for_the_whole_time() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
+        let connection = Connection::new("s".into(), Arc::default(), Arc::new(Nobody), None);
         let start = Instant::now();
         let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
         tokio::time::sleep(HOUR / 2).await;
-        let outgoing =
-            Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears: Arc::new(Nobody) };
+        let outgoing = Outgoing {
+            line: &line,
+            id: 6..7,
+            cuts: Vec::new(),
+            token: None,
+            shown_token: None,
+            hears: Arc::new(Nobody),
+        };
         let mut in_flight = connection.ask(outgoing);
         let ask = tokio::spawn({
             let connection = Arc::clone(&connection);
@@ -218,48 +202,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_comes_in_the_moment_of_the_end_hears_that_it_was_not_written() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
+        let connection = Connection::new("s".into(), Arc::default(), Arc::new(Nobody), None);
         // Who looked for it a moment ago has it in its hands.
         assert!(connection.end_if_unused(ending()));
         let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
-        let outgoing =
-            Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears: Arc::new(Nobody) };
+        let outgoing = Outgoing {
+            line: &line,
+            id: 6..7,
+            cuts: Vec::new(),
+            token: None,
+            shown_token: None,
+            hears: Arc::new(Nobody),
+        };
         let lost = connection.ask(outgoing).answer().await;
         assert!(matches!(lost, Err(Lost::Ended { written: false, .. })), "{lost:?}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_stands_still_while_somebody_is_asked() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
-        let start = Instant::now();
-        let asker = Arc::clone(&connection);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            asker.questions.send_modify(|open| *open += 1);
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            asker.question_closed();
-        });
-        connection.waited_for_nobody(Duration::from_secs(10)).await;
-        assert_eq!(start.elapsed().as_secs(), 70);
-        connection.questions.send_modify(|open| *open += 1);
-        connection.waited_for_nobody(Duration::from_secs(10)).await;
-        assert_eq!(start.elapsed().as_secs(), 70 + 610, "a person who never answers stops no clock for ever");
-    }
-
     #[tokio::test]
     async fn a_server_hangs_when_it_misses_deadlines_in_a_row() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
-        connection.missed_deadline();
+        let connection = Connection::new("s".into(), Arc::default(), Arc::new(Nobody), None);
+        connection.missed();
         connection.answered();
-        connection.missed_deadline();
+        connection.missed();
         assert!(futures_util::FutureExt::now_or_never(connection.hung(2)).is_none());
-        connection.missed_deadline();
+        connection.missed();
         connection.hung(2).await;
     }
 
     #[tokio::test]
     async fn a_request_counts_as_written_once_it_was_taken_out_to_its_server() {
-        let connection = Connection::new("s".into(), Arc::new(Nobody), None);
+        let connection = Connection::new("s".into(), Arc::default(), Arc::new(Nobody), None);
         assert!(connection.has_written_all());
         let _asked = connection.ask_own("server/discover", "{}").unwrap();
         assert!(!connection.has_written_all(), "a server that ended by now was asked nothing");

@@ -1,21 +1,19 @@
 //! What a server says: each line finds the one whom it concerns.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::downstream::Ending;
+use crate::downstream::client::ClientId;
 use crate::downstream::connection::{Answer, Connection, FIRST_ID, Lost, OUT_BYTES_MAX, Verdict};
 use crate::downstream::question::Question;
-use crate::downstream::relay::{Carries, Hears, Notification};
+use crate::downstream::relay::{Carries, Hears, Notification, UnderWay, Unread};
 use crate::era::Era;
-use crate::wire::{self, Envelope, Kind, Malformed, object, span_of};
-
-/// Requests of one server that wait for the client's answer.
-const QUESTIONS_MAX: usize = 64;
+use crate::wire::{self, Cut, Envelope, Kind, Malformed, Span, object, span_of, splice};
 
 /// So much may wait to be written to a server that still gets an answer to what it asks: more than the
 /// longest line of a client, in bytes.
@@ -27,6 +25,9 @@ const HELD_MAX: usize = 16;
 /// Tasks whose progress finds its request, and the longest token that is kept for it, in bytes.
 const TASK_TOKENS_MAX: usize = 1000;
 const TASK_TOKEN_BYTES_MAX: usize = 4096;
+
+/// The next progress token of the bridge's own.
+static TOKENS: AtomicU64 = AtomicU64::new(1);
 
 /// Where a notification names the `subscriptions/listen` that it belongs to (specification 2026-07-28).
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -49,6 +50,9 @@ pub struct Granted {
     /// Tasks, by id.
     pub task_ids: Vec<String>,
 }
+
+/// Who makes progress, and the token under which its client knows it, where that is another.
+type Making = (Arc<dyn Hears>, Option<Box<str>>);
 
 /// What a line turned out to be.
 #[derive(Debug)]
@@ -136,7 +140,7 @@ impl Connection {
         };
         if peek.is_some_and(|result| result.task.is_some())
             && let (Some(token), Some(hears)) = (waiter.token, waiter.hears)
-            && token.len() <= TASK_TOKEN_BYTES_MAX
+            && token.own.len() + token.shown.as_ref().map_or(0, |shown| shown.len()) <= TASK_TOKEN_BYTES_MAX
         {
             let mut table = self.lock();
             table.task_tokens.push_back((token, hears));
@@ -163,34 +167,56 @@ impl Connection {
             let _ = self.say(answer.into_bytes());
             return;
         }
-        let open = *self.questions.borrow();
-        self.questions.send_modify(|open| *open += 1);
-        let Some(question) = Question::read(self, line, envelope) else {
-            self.question_closed();
-            return;
-        };
-        if open >= QUESTIONS_MAX {
-            question.refuse(-32603, "too many requests of this server wait for an answer");
-        } else if self.relay.asks_directly() {
-            self.relay.asked(question);
-        } else if question.needs().is_none() {
-            question.refuse(-32601, "this client has no such method");
-        } else {
-            self.give_along(question);
-        }
+        let Some(question) = Question::read(self, line, envelope) else { return };
+        let under_way = self.under_way(&question);
+        self.relay.asked(question, &under_way);
     }
 
-    /// Finds the request of the client that carries a question: the oldest whose client waits and can
+    /// The clients with requests under way, that with the oldest first.
+    fn under_way(&self, question: &Question) -> Vec<UnderWay> {
+        let mut found: Vec<UnderWay> = Vec::new();
+        for hears in self.hearing() {
+            let Some(client) = hears.client() else { continue };
+            let can_carry = hears.carries() != Carries::Nothing && hears.can_answer(question);
+            match found.iter_mut().find(|other| other.client == client) {
+                Some(other) => other.can_carry |= can_carry,
+                None => found.push(UnderWay { client, can_carry }),
+            }
+        }
+        found
+    }
+
+    /// Who waits for an answer, the oldest request first.
+    fn hearing(&self) -> Vec<Arc<dyn Hears>> {
+        let table = self.lock();
+        let waiting = table.waiting.iter().filter_map(|(id, waiter)| Some((*id, waiter.hears.clone()?)));
+        let mut hearing: Vec<_> = waiting.collect();
+        drop(table);
+        hearing.sort_by_key(|(id, _)| *id);
+        hearing.into_iter().map(|(_, hears)| hears).collect()
+    }
+
+    /// A client has gone: what is held for it has nobody to answer it.
+    pub(in crate::downstream) fn left(&self, client: ClientId) {
+        let gone = {
+            let mut table = self.lock();
+            table.task_tokens.retain(|(_, hears)| hears.client() != Some(client));
+            table.take_held(Some(client))
+        };
+        gone.into_iter().for_each(|question| question.refuse(-32603, "the client has gone"));
+    }
+
+    /// Finds the request of a client that carries a question to it: the oldest whose client waits and can
     /// answer it. When only one request is under way, the question is its, and so is the want of a
     /// capability.
-    pub(in crate::downstream) fn give_along(&self, question: Question) {
+    pub(in crate::downstream) fn give_along(&self, question: Question, client: ClientId) {
         let carrier = {
             let mut table = self.lock();
             let mut carriers: Vec<_> = table
                 .waiting
                 .iter()
                 .filter_map(|(id, waiter)| {
-                    let hears = waiter.hears.as_ref()?;
+                    let hears = waiter.hears.as_ref().filter(|hears| hears.client() == Some(client))?;
                     let carries = hears.carries();
                     let rank = (!hears.can_answer(&question), carries, *id);
                     (carries != Carries::Nothing).then(|| (rank, Arc::clone(hears)))
@@ -202,7 +228,7 @@ impl Connection {
                 Some(((cannot, ..), hears)) if !cannot || is_only => Ok((hears, question)),
                 Some(_) => Err((question, "no request under way has a client that can answer this")),
                 None if table.held.len() < HELD_MAX && table.ending.is_none() => {
-                    table.held.push_back(question);
+                    table.held.push_back((client, question));
                     return;
                 }
                 None => Err((question, "no request of the client is under way that could carry this")),
@@ -220,16 +246,13 @@ impl Connection {
         match method {
             "notifications/progress" => {
                 let Some(token) = wire::progress_token(params) else { return };
-                let hears = {
-                    let table = self.lock();
-                    let waiting =
-                        table.tokens.get(token).and_then(|id| table.waiting.get(id)?.hears.as_ref());
-                    let of_task = || table.task_tokens.iter().rfind(|(of, _)| &**of == token);
-                    waiting.or_else(|| of_task().map(|(_, hears)| hears)).cloned()
-                };
                 // Progress that follows its response is dropped.
-                if let (Some(hears), Some(span)) = (hears, span_of(line, token)) {
-                    hears.progress(line, span, &self.said);
+                if let (Some((hears, shown)), Some(span)) = (self.makes(token), span_of(line, token)) {
+                    let (line, span) = match shown {
+                        None => (line.clone(), span),
+                        Some(shown) => with_token(line, span, &shown),
+                    };
+                    hears.progress(&line, span, self.said());
                 }
             }
             "notifications/cancelled" => self.hear_taken_back(line, params),
@@ -241,11 +264,39 @@ impl Connection {
             // Of two subscriptions while one takes the other's place, one counts.
             _ if subscription(params).is_some_and(|id| !self.is_listening(id)) => {}
             _ => {
-                let asked_level = (method == "notifications/message").then(|| self.asked_level()).flatten();
-                let (server, share) = (&self.server, &self.said);
-                self.relay.notification(&Notification { server, method, line, params, asked_level, share });
+                let (asked_levels, under_way) = match method {
+                    "notifications/message" => (self.asked_levels(), Vec::new()),
+                    _ => (Vec::new(), self.hearing().iter().filter_map(|hears| hears.client()).collect()),
+                };
+                self.relay.notification(&Notification {
+                    server: &self.server,
+                    method,
+                    line,
+                    params,
+                    owner: self.owner(),
+                    asked_levels: &asked_levels,
+                    under_way: &under_way,
+                    said: self.said(),
+                });
             }
         }
+    }
+
+    /// Who makes progress under a token, and its own word for that.
+    fn makes(&self, token: &str) -> Option<Making> {
+        let table = self.lock();
+        let waiting = table.tokens.get(token).and_then(|id| table.waiting.get(id));
+        let waiting = waiting.and_then(|waiter| waiter.token.as_ref().zip(waiter.hears.as_ref()));
+        let of_task =
+            || table.task_tokens.iter().rfind(|(of, _)| *of.own == *token).map(|(of, hears)| (of, hears));
+        waiting.or_else(of_task).map(|(token, hears)| (Arc::clone(hears), token.shown.clone()))
+    }
+
+    /// A token of the bridge's own in place of a client's, where several clients may count theirs alike.
+    #[must_use]
+    pub fn own_token(&self, token: Option<&str>) -> Option<String> {
+        token.filter(|_| self.relay.is_for_many(self.owner()))?;
+        Some(format!("\"bridge-{:x}\"", TOKENS.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn hear_taken_back(&self, line: &Bytes, params: Option<&RawValue>) {
@@ -260,8 +311,8 @@ impl Connection {
         }
         let (hears, held): (Vec<Arc<dyn Hears>>, Option<Question>) = {
             let mut table = self.lock();
-            let place = table.held.iter().position(|question| question.has_id(id));
-            let held = place.and_then(|place| table.held.remove(place));
+            let place = table.held.iter().position(|(_, question)| question.has_id(id));
+            let held = place.and_then(|place| table.held.remove(place)).map(|(_, question)| question);
             (table.waiting.values().filter_map(|waiter| waiter.hears.clone()).collect(), held)
         };
         if let Some(question) = held {
@@ -271,14 +322,30 @@ impl Connection {
         self.relay.taken_back(self, id, line);
     }
 
-    /// The least severe level that a request under way asks for.
-    fn asked_level(&self) -> Option<u8> {
-        self.lock().waiting.values().filter_map(|waiter| waiter.hears.as_ref()?.log_level()).min()
+    /// The levels that requests under way ask for, each with its client.
+    fn asked_levels(&self) -> Vec<(ClientId, u8)> {
+        let table = self.lock();
+        let hearing = table.waiting.values().filter_map(|waiter| waiter.hears.as_ref());
+        hearing.filter_map(|hears| Some((hears.client()?, hears.log_level()?))).collect()
+    }
+
+    /// What it has said, and who hears it.
+    fn said(&self) -> Unread<'_> {
+        let is_for_many = self.relay.is_for_many(self.owner());
+        Unread { number: self.number, share: &self.said, is_for_many }
     }
 
     fn is_listening(&self, id: &str) -> bool {
         id.parse() == Ok(self.listening.borrow().id)
     }
+}
+
+/// A notification of progress under another token, and where that stands.
+fn with_token(line: &Bytes, span: Span, token: &str) -> (Bytes, Span) {
+    let mut line = splice(line, &[Cut { span: span.clone(), text: token.as_bytes() }]).pieces().concat();
+    // The line's end.
+    line.pop();
+    (line.into(), span.start..span.start + token.len())
 }
 
 /// The `subscriptions/listen` that a notification belongs to, in JSON.

@@ -44,10 +44,13 @@ impl Keeper {
             };
             tokio::select! {
                 order = self.orders.recv() => match order {
-                    Some(Order::Want) => wanted = Some(Wanted::Request),
+                    Some(Order::Want(client)) => {
+                        wanted = Some(Wanted::Request);
+                        self.wanted_by = self.wanted_by.or(client);
+                    }
                     Some(Order::Wake) => wanted = wanted.or(Some(Wanted::List)),
                     // Nobody starts a server for that; who waits hears that it is dropped.
-                    Some(Order::Relist { .. } | Order::Leave) => {}
+                    Some(Order::Relist { .. } | Order::Leave(_)) => {}
                     None => std::future::pending().await,
                 },
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
@@ -101,7 +104,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 pass = turn.pass() => return pass,
-                Some(order) = self.orders.recv() => if matches!(order, Order::Want) {
+                Some(order) = self.orders.recv() => if matches!(order, Order::Want(_)) {
                     turn.is_wanted();
                 },
             }

@@ -27,7 +27,10 @@ impl Keeper {
         let relists = Arc::new(Relists::default());
         let relay = for_keeper(Arc::clone(&self.around.relay), Arc::clone(&relists));
         let wake = Some(Arc::clone(&self.around.wake));
-        let connection = Owned(Connection::new(self.server.name.shared(), relay, wake));
+        let connection = Owned(Connection::new(self.server.name.shared(), self.ownership.now(), relay, wake));
+        if let Some(client) = self.status.borrow().client {
+            connection.is_shown(client);
+        }
         let tail = Tail::default();
         let tuning = self.around.tuning.borrow().clone();
         let log = CappedLog::new(self.around.log_file.clone(), tuning.log_bytes_max);

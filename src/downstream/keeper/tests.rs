@@ -58,7 +58,6 @@ struct Pool {
     /// The wall clock.
     wall_ms: Arc<AtomicI64>,
     _stop: watch::Sender<Option<Farewell>>,
-    _face: watch::Sender<Face>,
 }
 
 impl Pool {
@@ -79,7 +78,7 @@ impl Pool {
         };
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
         let (seen, gate) = (Arc::new(Starts::default()), Gate::new(size));
-        let ((stop, stopped), (face, shown)) = (watch::channel(None), watch::channel(Face::default()));
+        let (stop, stopped) = watch::channel(None);
         let tuning = Tuning {
             log_bytes_max: 1000,
             line_bytes_max: 1000,
@@ -95,7 +94,7 @@ impl Pool {
             let around = Surroundings {
                 lines: Handle::current(),
                 relay: Arc::new(Nobody),
-                face: shown.clone(),
+                faces: Arc::default(),
                 watcher: seen.clone(),
                 log_file: "/dev/null".into(),
                 gate: Arc::clone(&gate),
@@ -105,19 +104,14 @@ impl Pool {
             };
             let interest = Arc::clone(&link.interest);
             let tenant = Tenant::default();
-            let post = Post { tenant, base: None, interest, status, orders, stop: stopped.clone() };
+            let ownership = Ownership::of(None);
+            let post =
+                Post { tenant, ownership, base: None, interest, status, orders, stop: stopped.clone() };
             tokio::spawn(Keeper::new(server.clone(), around, post).run());
             link
         };
         let links = (0..size).map(keep).collect();
-        Self {
-            links,
-            budget: Arc::clone(&budget),
-            seen: Arc::clone(&seen),
-            wall_ms,
-            _stop: stop,
-            _face: face,
-        }
+        Self { links, budget: Arc::clone(&budget), seen: Arc::clone(&seen), wall_ms, _stop: stop }
     }
 
     async fn refused(&self, number: usize) -> NotReady {
@@ -212,7 +206,14 @@ async fn a_server_that_is_used_is_left_alone_after_a_sleep() {
     let connection = link.ready().await.unwrap();
     let line = Bytes::from_static(br#"{"id":1,"method":"x"}"#);
     let hears = Arc::new(Nobody);
-    let used = connection.ask(Outgoing { line: &line, id: 6..7, cuts: Vec::new(), token: None, hears });
+    let used = connection.ask(Outgoing {
+        line: &line,
+        id: 6..7,
+        cuts: Vec::new(),
+        token: None,
+        shown_token: None,
+        hears,
+    });
     pool.wall_ms.fetch_add(SLEPT_MS, Ordering::Relaxed);
     assert!(link.awake().is_some(), "who waits for it sees how it fares");
     drop(used);

@@ -1,4 +1,4 @@
-//! Telling a server what its client wants to hear: by `resources/subscribe` and `logging/setLevel` in the
+//! Telling a server what its clients want to hear: by `resources/subscribe` and `logging/setLevel` in the
 //! older era, by one `subscriptions/listen` in the modern one.
 
 mod listen;
@@ -34,7 +34,7 @@ impl Wishes {
 
     /// Tells the server what is wanted now.
     pub async fn tell(&mut self, connection: &Arc<Connection>) {
-        let mut step = self.interest.step();
+        let mut step = self.interest.step(connection.owner());
         match connection.era() {
             Era::Legacy => tell_legacy(connection, &mut step).await,
             Era::Modern => self.listen.tell(connection, &mut step).await,

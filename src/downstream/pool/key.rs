@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use crate::config::sharing::Scope;
 use crate::downstream::Ending;
+use crate::downstream::client::ClientId;
 use crate::outcome::Cause;
 
 /// Whose request it is, or whose connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tenant {
+    /// The client.
+    pub client: Option<ClientId>,
     /// The client session's number.
     pub session: Option<u64>,
     /// The conversation, as its client names it.
@@ -52,8 +55,8 @@ pub(super) enum Key {
     Base,
     /// A client session's.
     Session(u64),
-    /// A conversation's. Two users may name theirs alike, and share nothing.
-    Thread { thread: Arc<str>, user: Option<Arc<str>> },
+    /// A conversation's. Two clients or two users may name theirs alike, and share nothing.
+    Thread { thread: Arc<str>, user: Option<Arc<str>>, client: Option<ClientId> },
     /// A user's.
     User(Arc<str>),
     /// A single call's.
@@ -69,13 +72,15 @@ impl Key {
         own: impl FnOnce(u64) -> bool,
         number: impl FnOnce() -> u64,
     ) -> Self {
-        let Tenant { session, thread, user } = wish.tenant;
+        let Tenant { client, session, thread, user } = wish.tenant;
         let of_session = || session.filter(|session| !own(*session)).map_or(Self::Base, Self::Session);
         match scope {
             Scope::Shared => Self::Base,
             Scope::Session => of_session(),
             Scope::Thread => match thread {
-                Some(thread) => Self::Thread { thread: Arc::clone(thread), user: user.clone() },
+                Some(thread) => {
+                    Self::Thread { thread: Arc::clone(thread), user: user.clone(), client: *client }
+                }
                 None => of_session(),
             },
             Scope::User => user.clone().map_or(Self::Base, Self::User),
@@ -88,8 +93,9 @@ impl Key {
     pub fn tenant(&self, first: &Tenant) -> Tenant {
         match self {
             Self::Base => Tenant::default(),
-            Self::Session(_) => Tenant { session: first.session, ..Tenant::default() },
-            Self::User(_) => Tenant { thread: None, ..first.clone() },
+            Self::Session(_) => Tenant { thread: None, user: None, ..first.clone() },
+            // Whoever comes for the same user shares it.
+            Self::User(_) => Tenant { user: first.user.clone(), ..Tenant::default() },
             Self::Thread { .. } | Self::Call(_) => first.clone(),
         }
     }
@@ -124,6 +130,8 @@ pub enum Farewell {
     MadeRoom,
     /// Its only call is over.
     CallOver,
+    /// Its client has gone.
+    ClientGone,
     /// Somebody asked for it.
     Disconnected,
     /// Its entry in the configuration is another one.
@@ -143,6 +151,7 @@ impl Farewell {
             Self::Idle => "was stopped, since its thread or user made no call for long",
             Self::MadeRoom => "was stopped to make room for another connection",
             Self::CallOver => "was stopped, since its call is over",
+            Self::ClientGone => "was stopped, since its client has gone",
             Self::Disconnected => "was disconnected by bridge_disconnect",
             Self::Changed => "was replaced, since its entry in the configuration changed",
             Self::Removed => "was removed from the configuration",
@@ -169,6 +178,7 @@ impl Farewell {
             Self::Idle => "its thread or user made no call for long",
             Self::MadeRoom => "another connection needed its place",
             Self::CallOver => "its call is over",
+            Self::ClientGone => "its client has gone",
             Self::Disconnected => "it was disconnected",
             Self::Changed => "its entry in the configuration changed",
             Self::Removed => "it was removed from the configuration",
@@ -189,7 +199,7 @@ mod tests {
 
     fn tenant(thread: &str, user: &str) -> Tenant {
         let named = |name: &str| (!name.is_empty()).then(|| name.into());
-        Tenant { session: Some(1), thread: named(thread), user: named(user) }
+        Tenant { client: None, session: Some(1), thread: named(thread), user: named(user) }
     }
 
     #[track_caller]
@@ -201,7 +211,10 @@ mod tests {
 
     #[test]
     fn without_an_id_the_next_wider_scope_serves() {
-        let thread = |user: Option<&str>| Key::Thread { thread: "t".into(), user: user.map(Into::into) };
+        let thread = |user: Option<&str>| {
+            let user = user.map(Into::into);
+            Key::Thread { thread: "t".into(), user, client: None }
+        };
         check(Scope::Shared, &tenant("t", "u"), &Key::Base, "shared");
         check(Scope::Session, &tenant("t", "u"), &Key::Base, "session");
         check(Scope::Thread, &tenant("t", ""), &thread(None), "thread");

@@ -71,7 +71,7 @@ impl Lease {
         loop {
             let connection = match at_once.take() {
                 Some(connection) => connection,
-                None => link.ready().await?,
+                None => link.ready_for(wish.tenant.client).await?,
             };
             if !wish.takes_slot {
                 return Ok(Slot { connection, place: None });

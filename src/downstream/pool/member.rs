@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::downstream::Link;
+use crate::downstream::client::Ownership;
 use crate::downstream::pool::key::{Farewell, Key, Tenant};
 
 /// One connection, and how it is used.
@@ -19,6 +20,8 @@ pub(super) struct Member {
     pub tenant: Tenant,
     /// The handle to it.
     pub link: Arc<Link>,
+    /// To which client each of its lives belongs, if to one alone.
+    pub ownership: Arc<Ownership>,
     /// Requests that have it in their hands, from before it is ready to their answers.
     uses: AtomicUsize,
     /// All requests so far.
@@ -36,6 +39,7 @@ impl Member {
         number: u64,
         (key, tenant): (Key, Tenant),
         link: Arc<Link>,
+        ownership: Arc<Ownership>,
         stop: watch::Sender<Option<Farewell>>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -43,6 +47,7 @@ impl Member {
             key,
             tenant,
             link,
+            ownership,
             uses: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::config::sharing::Scope;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::{Farewell, Key, Tenant};
 use crate::downstream::pool::member::Member;
@@ -112,17 +111,11 @@ impl Pool {
         self.dismiss_all(&others, Farewell::Disconnected);
         let has_process = |member: &&Arc<Member>| member.link.status().pid.is_some();
         // It is started again by the next request.
-        let ended = base.iter().filter(has_process).inspect(|member| member.link.leave()).count();
+        let ended = base
+            .iter()
+            .filter(has_process)
+            .inspect(|member| member.link.leave(Farewell::Disconnected))
+            .count();
         ended + others.len()
-    }
-
-    /// Whose a connection is; the base one may have become a session's.
-    fn tenant(&self, member: &Member) -> Tenant {
-        match (&member.key, self.terms.scope) {
-            (Key::Base, Scope::Session | Scope::Thread) => {
-                Tenant { session: self.own_session.get().copied(), ..Tenant::default() }
-            }
-            _ => member.tenant.clone(),
-        }
     }
 }

@@ -16,9 +16,17 @@ impl Pool {
         self.retired.get().copied()
     }
 
-    /// Takes the place of another pool, with all that the client wants to hear of that.
-    pub fn succeed(&self, before: &Self) {
+    /// Takes the place of another pool, with all that clients want to hear of that: the base connection is that of the
+    /// same session, and other sessions that listen have one of their own again.
+    pub fn succeed(self: &Arc<Self>, before: &Self) {
+        self.inherit_own(before);
         before.base().interest.hand_over(&self.base().interest);
+        let members = before.members();
+        for member in members.iter().filter(|member| member.link.interest.is_waiting()) {
+            let heir = self.again(member);
+            member.link.interest.hand_over(&heir.interest);
+            heir.wake();
+        }
     }
 
     /// Takes nothing new from here on. The future waits until every request under way has its answer, but not

@@ -9,7 +9,7 @@ use crate::downstream::pool::key::{Farewell, Key, Tenant};
 use crate::downstream::pool::lease::Lease;
 use crate::downstream::pool::member::Member;
 use crate::downstream::pool::{Pool, Scarce, Work, member};
-use crate::downstream::{Ending, NotReady};
+use crate::downstream::{Ending, Link, NotReady};
 use crate::outcome::Cause;
 
 /// All connections but the base one.
@@ -84,8 +84,9 @@ impl Table {
         let wanted = self.queue.iter().map(|waiting| &waiting.key).collect::<HashSet<_>>().len();
         while self.leaving < wanted {
             let free = self.members.values().filter(|member| member.uses() == 0);
-            // A task goes on without a request.
-            let Some(oldest) = free.min_by_key(|member| (member.has_task(), member.used_at())).cloned()
+            // A task goes on without a request, and so does who listens.
+            let is_needed = |member: &Member| member.has_task() || member.link.interest.is_waiting();
+            let Some(oldest) = free.min_by_key(|member| (is_needed(member), member.used_at())).cloned()
             else {
                 return;
             };
@@ -161,6 +162,15 @@ impl Pool {
         table.members.insert(key, Arc::clone(&member));
         self.spawn(attend(Arc::downgrade(self), Arc::clone(&member), self.staff.keep(post)));
         member
+    }
+
+    /// The same connection as one of another pool.
+    pub(super) fn again(self: &Arc<Self>, member: &Member) -> Arc<Link> {
+        let mut table = self.lock();
+        let same = table
+            .living(&member.key)
+            .unwrap_or_else(|| self.make(&mut table, member.key.clone(), &member.tenant));
+        Arc::clone(&same.link)
     }
 
     /// Nobody has a connection in their hands any more.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::settings::Settings;
+use crate::downstream::client::ClientId;
 use crate::downstream::pool::key::Tenant;
 
 /// How long threads and users may be silent.
@@ -35,7 +36,7 @@ pub struct Tenants {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
-    Thread { thread: Arc<str>, user: Option<Arc<str>> },
+    Thread { thread: Arc<str>, user: Option<Arc<str>>, client: Option<ClientId> },
     User(Arc<str>),
 }
 
@@ -72,9 +73,9 @@ impl Tenants {
 
     /// The activities of a thread and its user.
     pub(super) fn of(self: &Arc<Self>, tenant: &Tenant) -> Activities {
-        let Tenant { thread, user, .. } = tenant;
+        let Tenant { client, thread, user, .. } = tenant;
         let thread = thread.as_ref().map(|thread| {
-            let who = Who::Thread { thread: Arc::clone(thread), user: user.clone() };
+            let who = Who::Thread { thread: Arc::clone(thread), user: user.clone(), client: *client };
             self.activity(who, self.patience.thread)
         });
         let user = user.as_ref().map(|user| self.activity(Who::User(Arc::clone(user)), self.patience.user));
@@ -176,7 +177,7 @@ mod tests {
     }
 
     fn tenant(thread: Option<&str>, user: Option<&str>) -> Tenant {
-        Tenant { session: None, thread: thread.map(Into::into), user: user.map(Into::into) }
+        Tenant { client: None, session: None, thread: thread.map(Into::into), user: user.map(Into::into) }
     }
 
     /// Minutes until it is idle.

@@ -30,13 +30,13 @@ impl Staff for Crew {
             loop {
                 tokio::select! {
                     order = post.orders.recv() => match order {
-                        Some(Order::Want | Order::Wake) if is_there(&post) => {}
-                        Some(Order::Want | Order::Wake) => {
-                            let state = LinkState::Ready(Connection::new("s".into(), Arc::new(Nobody), None));
+                        Some(Order::Want(_) | Order::Wake) if is_there(&post) => {}
+                        Some(Order::Want(_) | Order::Wake) => {
+                            let state = LinkState::Ready(Connection::new("s".into(), Arc::default(), Arc::new(Nobody), None));
                             post.status.send_modify(|status| (status.state, status.pid) = (state, Some(7)));
                             tell(format!("{name} ready"));
                         }
-                        Some(Order::Leave) => {
+                        Some(Order::Leave(_)) => {
                             tell(format!("{name} left"));
                             post.status.send_modify(|status| (status.state, status.pid) = (LinkState::Stopped, None));
                         }
@@ -86,7 +86,7 @@ fn ground(scope: Scope, capacity: Capacity) -> Ground {
 
 fn of(thread: &str, user: &str) -> Tenant {
     let named = |name: &str| (!name.is_empty()).then(|| name.into());
-    Tenant { session: Some(1), thread: named(thread), user: named(user) }
+    Tenant { client: None, session: Some(1), thread: named(thread), user: named(user) }
 }
 
 fn call(tenant: &Tenant) -> Wish<'_> {

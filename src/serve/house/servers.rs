@@ -12,8 +12,8 @@ use crate::config::server::Server;
 use crate::config::settings::Settings;
 use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::budget::Budget;
+use crate::downstream::client::Faces;
 use crate::downstream::gate::Gate;
-use crate::downstream::greeting::Face;
 use crate::downstream::keeper::{Keeper, Surroundings};
 use crate::downstream::pool::{Commons, Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
@@ -43,8 +43,8 @@ pub struct Yard {
     pub tuning: watch::Sender<Tuning>,
     /// Who hears what servers say unasked.
     pub relay: Arc<dyn Relay>,
-    /// Whom they are told they speak with.
-    pub face: watch::Receiver<Face>,
+    /// Whom they can be told they speak with.
+    pub faces: Arc<Faces>,
     /// Where their lives are written down.
     pub journal: Journal,
     /// Where their lists go.
@@ -74,7 +74,7 @@ impl Yard {
         let around = Surroundings {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
-            face: self.face.clone(),
+            faces: Arc::clone(&self.faces),
             watcher: Arc::new(recorder),
             log_file: self.paths.server_log(&server.name),
             gate: Arc::clone(&self.gate),

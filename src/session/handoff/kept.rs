@@ -269,13 +269,14 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::downstream::client::ClientId;
     use crate::session::pending::{Extras, Pending};
     use crate::store::ids::SessionId;
 
     const MIB: usize = 1 << 20;
 
     fn about(number: i64) -> About {
-        let place = Arc::new(Pending::new(Arc::default())).enter("1", Extras::default());
+        let place = Arc::new(Pending::new(ClientId::next(), Arc::default())).enter("1", Extras::default());
         About {
             call: CallId::parse(&number.to_string()).unwrap(),
             session: SessionId::parse("0000000000000007").unwrap(),

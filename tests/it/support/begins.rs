@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -47,11 +47,30 @@ impl Bridge {
         let unread = stdout.map(|stdout| (stdout, sender));
         let backlog = VecDeque::new();
         let (meta, held) = (usual_meta(), Vec::new());
+        let child = Some(child);
         let mut bridge = Self { child, room, stdin, lines, backlog, unread, log, next_id: 0, meta, held };
         if !read_later {
             bridge.read();
         }
         bridge
+    }
+
+    /// A client of a house that runs here: what it says goes into `stdin`, what it hears comes out of `stdout`.
+    pub(super) fn of_house(stdin: PipeWriter, stdout: PipeReader, room: Arc<TempDir>) -> Self {
+        let (sender, lines) = channel();
+        let (stdin, stdout) = (File::from(OwnedFd::from(stdin)), File::from(OwnedFd::from(stdout)));
+        Self {
+            child: None,
+            room,
+            stdin: Some(Box::new(stdin)),
+            lines,
+            backlog: VecDeque::new(),
+            unread: Some((stdout, sender)),
+            log: Arc::new(Log::default()),
+            next_id: 0,
+            meta: usual_meta(),
+            held: Vec::new(),
+        }
     }
 
     /// Begins to read the bridge's stdout, if that was put off.
@@ -73,9 +92,13 @@ impl Bridge {
         self.unread = None;
     }
 
+    pub(super) fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
+    }
+
     /// The bridge's process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
     }
 }
 

@@ -47,13 +47,13 @@ impl Bridge {
     /// `kill -9`, and waits until the process is gone.
     pub fn kill_9(&mut self) {
         self.signal(Signal::KILL);
-        let _ = self.child.wait();
+        let _ = self.child().wait();
     }
 
     /// Waits until the bridge has ended.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
-        wait_for("the bridge ends", || self.child.try_wait().unwrap())
+        wait_for("the bridge ends", || self.child().try_wait().unwrap())
     }
 
     /// Ends its input and waits until it has ended.
@@ -69,14 +69,15 @@ impl Drop for Bridge {
     fn drop(&mut self) {
         self.stdin = None;
         self.unread = None;
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal(Signal::TERM);
+        let Some(child) = &mut self.child else { return };
+        if matches!(child.try_wait(), Ok(None)) {
+            send_signal(child.id(), Signal::TERM);
             let deadline = Instant::now() + Duration::from_secs(3);
-            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
                 thread::sleep(POLL);
             }
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }

@@ -221,7 +221,7 @@ impl Room {
         Bridge::start(command, &self.wires, self.read_later, Arc::clone(&self.dir))
     }
 
-    fn config_file(&self) -> PathBuf {
+    pub(super) fn config_file(&self) -> PathBuf {
         if let Some(file) = &self.config {
             return file.clone();
         }
