@@ -104,11 +104,12 @@ impl Pool {
     }
 
     /// Ends connections whatever they do; how many.
-    pub fn disconnect(&self, whose: &Whose) -> usize {
+    pub fn disconnect(self: &Arc<Self>, whose: &Whose) -> usize {
         let meant: Vec<Arc<Member>> =
             self.members().into_iter().filter(|member| whose.is(&self.tenant(member))).collect();
         let (base, others): (Vec<_>, Vec<_>) = meant.into_iter().partition(|member| member.key == Key::Base);
         self.dismiss_all(&others, Farewell::Disconnected);
+        self.listen_again(&others);
         let has_process = |member: &&Arc<Member>| member.link.status().pid.is_some();
         // It is started again by the next request.
         let ended = base

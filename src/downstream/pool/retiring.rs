@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
+use crate::downstream::pool::member::Member;
 
 impl Pool {
     /// Why nothing new goes here, if that is so.
@@ -21,9 +22,13 @@ impl Pool {
     pub fn succeed(self: &Arc<Self>, before: &Self) {
         self.inherit_own(before);
         before.base().interest.hand_over(&self.base().interest);
-        let members = before.members();
+        self.listen_again(&before.members());
+    }
+
+    /// Connections that listen to something have others in their places.
+    pub(super) fn listen_again(self: &Arc<Self>, members: &[Arc<Member>]) {
         for member in members.iter().filter(|member| member.link.interest.is_waiting()) {
-            let heir = self.again(member);
+            let Some(heir) = self.again(member) else { return };
             member.link.interest.hand_over(&heir.interest);
             heir.wake();
         }

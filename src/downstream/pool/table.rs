@@ -164,13 +164,17 @@ impl Pool {
         member
     }
 
-    /// The same connection as one of another pool.
-    pub(super) fn again(self: &Arc<Self>, member: &Member) -> Arc<Link> {
+    /// A connection that takes the place of another one, unless the pool is closed.
+    pub(super) fn again(self: &Arc<Self>, member: &Member) -> Option<Arc<Link>> {
         let mut table = self.lock();
-        let same = table
-            .living(&member.key)
-            .unwrap_or_else(|| self.make(&mut table, member.key.clone(), &member.tenant));
-        Arc::clone(&same.link)
+        if table.is_closed {
+            return None;
+        }
+        let same = match table.living(&member.key) {
+            Some(same) => same,
+            None => self.make(&mut table, member.key.clone(), &member.tenant),
+        };
+        Some(Arc::clone(&same.link))
     }
 
     /// Nobody has a connection in their hands any more.

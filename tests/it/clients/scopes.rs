@@ -135,6 +135,31 @@ fn each_session_still_hears_of_its_own_after_its_server_was_replaced() {
 }
 
 #[test]
+fn a_session_that_is_disconnected_still_hears_of_what_it_subscribed_to() {
+    let room = room("session", &["resource a://1", "on tools/call touch: updated a://1; echo"]);
+    let house = room.house();
+    let ((mut a, _a), (mut b, _b)) = (room.guest(&house), room.guest(&house));
+    hello(&mut a, "a", json!({}));
+    hello(&mut b, "b", json!({}));
+    let uri = json!({ "uri": "a://1" });
+    for client in [&mut a, &mut b] {
+        pid(client);
+        client.ask("resources/subscribe", &uri);
+    }
+    for session in sessions_of(&connections(&mut a)) {
+        a.call("bridge_disconnect", json!({ "session": session }));
+    }
+    wait_until("both processes know what is wanted", || {
+        room.recorded("record", "resources/subscribe").len() == 4
+    });
+    for client in [&mut a, &mut b] {
+        client.call("s__touch", json!({}));
+        assert_eq!(told_so_far(client, UPDATED), std::slice::from_ref(&uri));
+    }
+    assert_eq!(room.pids("count").len(), 4);
+}
+
+#[test]
 fn roots_that_change_are_told_to_no_others_process() {
     let room = room("session", &[]);
     let house = room.house();
