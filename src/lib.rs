@@ -5,6 +5,7 @@
 
 // The way of one call, from the client's line to its server and back.
 pub mod downstream;
+pub mod front;
 pub mod router;
 pub mod serve;
 pub mod session;
@@ -24,6 +25,7 @@ pub mod store;
 pub mod config;
 pub mod control;
 pub mod credentials;
+pub mod frames;
 pub mod lines;
 pub mod local;
 pub mod logging;
