@@ -5,6 +5,7 @@
 //! frame ends before it: nobody ever sees half a line.
 
 use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 /// The version of the frames that this program speaks best.
 pub const VERSION: u32 = 1;
@@ -26,35 +27,41 @@ pub enum Kind {
     Request,
     /// Either: a line that is no request of the client and no answer to one.
     Line,
-    /// Hub: the request is about to be written to a server.
-    Dispatched,
-    /// Hub: the answer to a request.
+    /// Front: a line that an earlier hub has answered, for this one to know; nobody waits for an answer.
+    Restore,
+    /// Front: a request that died with an earlier hub and that no server saw.
+    Again,
+    /// Front: one of which nobody knows whether a server has done it. The hub records that, and says so.
+    Lost,
+    /// Front: one that saw two hubs die and that no server saw. The hub records that, and says so.
+    Spent,
+    /// Front: one that its client took back. The hub records that, and says nothing.
+    Withdrawn,
+    /// Hub: the answer to a request; without a body there is none, and nobody waits for one.
     Answer,
-    /// Hub: a request to the client; the client is told when it died with the hub.
-    Ask,
     /// Either: are you there? The other side says the same number back.
     Ping,
     /// Either: the answer to it.
     Pong,
     /// Front: the client has gone; the body is the reason's word.
     Bye,
-    /// Hub: it ends on purpose; the body says why, in JSON.
-    Leaving,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Hello,
         Self::Welcome,
         Self::Request,
         Self::Line,
-        Self::Dispatched,
         Self::Answer,
-        Self::Ask,
         Self::Ping,
         Self::Pong,
         Self::Bye,
-        Self::Leaving,
+        Self::Restore,
+        Self::Again,
+        Self::Lost,
+        Self::Spent,
+        Self::Withdrawn,
     ];
 
     /// The byte that stands for it; never given to another kind.
@@ -64,19 +71,48 @@ impl Kind {
             Self::Welcome => 2,
             Self::Request => 3,
             Self::Line => 4,
-            Self::Dispatched => 5,
-            Self::Answer => 6,
-            Self::Ask => 7,
-            Self::Ping => 8,
-            Self::Pong => 9,
-            Self::Bye => 10,
-            Self::Leaving => 11,
+            Self::Answer => 5,
+            Self::Ping => 6,
+            Self::Pong => 7,
+            Self::Bye => 8,
+            Self::Restore => 9,
+            Self::Again => 10,
+            Self::Lost => 11,
+            Self::Spent => 12,
+            Self::Withdrawn => 13,
         }
     }
 
     fn of(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.byte() == byte)
     }
+}
+
+/// Who a front is: the body of [`Kind::Hello`]. With it comes the writing end of a pipe, into which the hub
+/// writes the number of each request (8 bytes, little-endian) before it writes the request to a server. What
+/// is in a pipe outlives its writer: so the front knows which requests had left a hub that died, and the
+/// pipe's end tells it that no more will.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// The oldest and the newest version of the frames that it speaks.
+    pub versions: (u32, u32),
+    /// Its session in the record, as text; it holds the lock.
+    pub session: String,
+    /// Its process.
+    pub pid: u32,
+    /// The newest id under which its client was asked something.
+    pub last_ask: u32,
+    /// The configuration that it was started with.
+    pub config: Option<std::path::PathBuf>,
+}
+
+/// Who a hub is: the body of [`Kind::Welcome`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version of the frames that both speak.
+    pub version: u32,
+    /// Its process.
+    pub pid: u32,
 }
 
 /// One frame that came.

@@ -3,52 +3,51 @@
 //! Pure: lines and facts go in, decisions come out. The rules are those of a server's death (faults.md,
 //! "Retry"), with the hub in the server's place: what was certainly not written to a server is sent again,
 //! and so is what only reads; of the rest nobody knows whether it was done. A request that was under way in
-//! two hub deaths may be what they died of, and is not sent a third time.
+//! two hub deaths may be what they died of, and is not done a third time. The next hub records what became
+//! of a request, and answers it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use crate::wire::{Envelope, Kind, cancelled_id};
+use crate::frames;
+use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head};
 
-/// A hub that lived so long with a request did not die of it.
+/// A request that was with so many hubs when they died is not done again.
 const DEATHS_MAX: u8 = 2;
+
+/// One with which so many died is answered by the front itself: even to speak of it may be what kills them.
+const TELLINGS_MAX: u8 = 8;
 
 /// What a line of the client is for its front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// A request; it goes to the hub under this number and is answered once.
-    Request(u64),
+    /// A request; it goes to the hub under its number and is answered once.
+    Request,
     /// Anything else; it goes to the hub, and nobody waits.
     Line,
 }
 
-/// What becomes of a request whose hub died.
+/// A request that a hub is to be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// The next hub gets it again.
-    Again {
-        /// Its number.
-        seq: u64,
-        /// The client's line.
-        line: Bytes,
-    },
-    /// The client is told that nobody knows what became of it.
-    Unknown(Told),
-    /// The client is told that it was not done.
-    Refused(Told),
-}
-
-/// A request that ends with a word of the front's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Due {
     /// Its number.
     pub seq: u64,
+    /// As what it is given.
+    pub kind: frames::Kind,
+    /// The client's line.
+    pub line: Bytes,
+}
+
+/// A request that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The client's line.
+    pub line: Bytes,
     /// Its id, in JSON.
     pub id: Box<str>,
-    /// Whether it calls a tool: such a call is told in a result.
-    pub is_call: bool,
+    /// Its method; empty for a line that is no message and has an id all the same.
+    pub method: Box<str>,
 }
 
 /// The requests without an answer.
@@ -60,9 +59,9 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Open {
-    line: Bytes,
-    id: Box<str>,
-    method: Box<str>,
+    request: Ended,
+    /// As what the next hub gets it.
+    kind: frames::Kind,
     /// This life of the hub has it.
     is_sent: bool,
     /// It was about to be written to a server.
@@ -75,16 +74,17 @@ struct Open {
 impl Ledger {
     /// Hears a line of the client; `seq` is its number, greater than all before, if it needs one.
     pub fn hear(&mut self, line: &Bytes, seq: u64) -> Heard {
-        let Ok(envelope) = Envelope::parse(line) else {
-            // Whether it can be answered is for the hub to find out.
-            return Heard::Line;
+        let envelope = match Envelope::parse(line) {
+            Ok(envelope) => envelope,
+            // Each of its messages is answered for itself, which is the hub's affair.
+            Err(Malformed::Batch) => return Heard::Line,
+            Err(_) => return self.hear_misfit(line, seq),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         match (envelope.kind(), envelope.id) {
             (Kind::Request, Some(id)) => {
-                self.bytes += line.len();
-                self.open.insert(seq, Open::new(line, id, method));
-                Heard::Request(seq)
+                self.enter(seq, line, id.get(), method);
+                Heard::Request
             }
             (Kind::Notification, _) => {
                 if let ("notifications/cancelled", Some(id)) = (method, cancelled_id(envelope.params)) {
@@ -92,15 +92,28 @@ impl Ledger {
                 }
                 Heard::Line
             }
-            _ => Heard::Line,
+            (Kind::Response, _) => Heard::Line,
+            _ => self.hear_misfit(line, seq),
         }
     }
 
-    /// The hub was given a request.
-    pub fn sent(&mut self, seq: u64) {
-        if let Some(open) = self.open.get_mut(&seq) {
+    /// A line that is no message; one that shows an id is refused under it.
+    pub fn hear_misfit(&mut self, line: &Bytes, seq: u64) -> Heard {
+        let Some(id) = id_in_head(line) else { return Heard::Line };
+        self.enter(seq, line, &id, "");
+        Heard::Request
+    }
+
+    /// What the hub does not have yet, in the order in which it came; from now on it has it.
+    pub fn due(&mut self) -> Vec<Due> {
+        self.open.values_mut().filter(|open| !open.is_sent && open.is_withdrawn).for_each(Open::withdraw);
+        self.forget();
+        let waiting = self.open.iter_mut().filter(|(_, open)| !open.is_sent);
+        let give = |(seq, open): (&u64, &mut Open)| {
             open.is_sent = true;
-        }
+            Due { seq: *seq, kind: open.kind, line: open.request.line.clone() }
+        };
+        waiting.map(give).collect()
     }
 
     /// A request is about to be written to a server.
@@ -110,11 +123,11 @@ impl Ledger {
         }
     }
 
-    /// The answer to a request came; false when it had one already, and this one is to be dropped.
-    pub fn answered(&mut self, seq: u64) -> bool {
-        let Some(open) = self.open.remove(&seq) else { return false };
-        self.bytes -= open.line.len();
-        true
+    /// The answer to a request came; `None` when it had one already, and this one is to be dropped.
+    pub fn answered(&mut self, seq: u64) -> Option<Ended> {
+        let open = self.open.remove(&seq)?;
+        self.bytes -= open.request.line.len();
+        Some(open.request)
     }
 
     /// How many bytes the lines have that are kept.
@@ -135,59 +148,84 @@ impl Ledger {
         self.open.is_empty()
     }
 
-    /// The hub died: what becomes of each request, in the order in which they came. Whoever is to be told
-    /// something is answered by that.
-    pub fn hub_died(&mut self) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(self.open.len());
-        for (seq, mut open) in std::mem::take(&mut self.open) {
-            let fate = open.fate(seq);
-            match fate {
-                Some(Fate::Again { .. }) => {
-                    open.is_sent = false;
-                    open.is_dispatched = false;
-                    self.open.insert(seq, open);
-                }
-                _ => self.bytes -= open.line.len(),
-            }
-            fates.extend(fate);
-        }
-        fates
+    /// The hub died: it is decided what becomes of each request. Those that come back are not given to any
+    /// hub again, and the front answers them itself.
+    pub fn hub_died(&mut self) -> Vec<Ended> {
+        self.open.values_mut().for_each(Open::hub_died);
+        self.forget();
+        let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.open).into_iter().partition(|(_, open)| open.deaths < TELLINGS_MAX);
+        self.open = kept;
+        self.bytes -= ended.values().map(|open| open.request.line.len()).sum::<usize>();
+        ended.into_values().filter(|open| !open.is_withdrawn).map(|open| open.request).collect()
     }
 
-    fn withdraw(&mut self, id: &str) {
-        // The client's ids are its own: the newest with this one is meant, and an older one too.
-        self.open.values_mut().filter(|open| *open.id == *id).for_each(|open| open.is_withdrawn = true);
+    /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
+    /// the front itself if `by_front` says so.
+    pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
+        let is_over = |open: &Open| !open.is_sent && open.kind == frames::Kind::Request && by_front(&open.request);
+        let seqs: Vec<u64> = self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
+        seqs.into_iter().filter_map(|seq| self.answered(seq)).collect()
     }
-}
 
-impl Open {
-    fn new(line: &Bytes, id: &RawValue, method: &str) -> Self {
-        Self {
-            line: line.clone(),
-            id: id.get().into(),
-            method: method.into(),
+    fn enter(&mut self, seq: u64, line: &Bytes, id: &str, method: &str) {
+        self.bytes += line.len();
+        let request = Ended { line: line.clone(), id: id.into(), method: method.into() };
+        let open = Open {
+            request,
+            kind: frames::Kind::Request,
             is_sent: false,
             is_dispatched: false,
             is_withdrawn: false,
             deaths: 0,
+        };
+        self.open.insert(seq, open);
+    }
+
+    /// Only what has a row has to be spoken of when nobody waits for it.
+    fn forget(&mut self) {
+        let bytes = &mut self.bytes;
+        self.open.retain(|_, open| {
+            let is_spoken_of = open.kind != frames::Kind::Withdrawn || *open.request.method == *"tools/call";
+            *bytes -= if is_spoken_of { 0 } else { open.request.line.len() };
+            is_spoken_of
+        });
+    }
+
+    fn withdraw(&mut self, id: &str) {
+        // The client's ids are its own: the newest with this one is meant, and an older one too.
+        self.open.values_mut().filter(|open| *open.request.id == *id).for_each(|open| open.is_withdrawn = true);
+    }
+}
+
+impl Open {
+    fn hub_died(&mut self) {
+        // A subscription stays open as long as its client likes, and does nothing.
+        let lives_long = *self.request.method == *"subscriptions/listen";
+        self.deaths += u8::from(self.is_sent && !lives_long);
+        self.kind = match self.kind {
+            _ if self.is_withdrawn => frames::Kind::Withdrawn,
+            frames::Kind::Request | frames::Kind::Again => self.fate(),
+            told => told,
+        };
+        self.is_sent = false;
+        self.is_dispatched = false;
+    }
+
+    fn fate(&self) -> frames::Kind {
+        if self.is_dispatched && !only_reads(&self.request.method) {
+            frames::Kind::Lost
+        } else if self.deaths >= DEATHS_MAX {
+            if self.is_dispatched { frames::Kind::Lost } else { frames::Kind::Spent }
+        } else if self.deaths > 0 || self.is_sent {
+            frames::Kind::Again
+        } else {
+            self.kind
         }
     }
 
-    /// What becomes of it; `None` when nobody wants to know.
-    fn fate(&mut self, seq: u64) -> Option<Fate> {
-        // It stays open as long as its client likes, and does nothing.
-        let lives_long = *self.method == *"subscriptions/listen";
-        self.deaths += u8::from(self.is_sent && !lives_long);
-        let told = || Told { seq, id: self.id.clone(), is_call: *self.method == *"tools/call" };
-        if self.is_withdrawn {
-            None
-        } else if self.is_dispatched && !only_reads(&self.method) {
-            Some(Fate::Unknown(told()))
-        } else if self.deaths >= DEATHS_MAX {
-            Some(if self.is_dispatched { Fate::Unknown(told()) } else { Fate::Refused(told()) })
-        } else {
-            Some(Fate::Again { seq, line: self.line.clone() })
-        }
+    fn withdraw(&mut self) {
+        self.kind = frames::Kind::Withdrawn;
     }
 }
 

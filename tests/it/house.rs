@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module imports only from lower floors. A folder belongs to the file above it.
-const FLOORS: [(&str, u8); 32] = [
+const FLOORS: [(&str, u8); 33] = [
     // Words: no task, no clock, no outside.
     ("policy", 0),
     ("outcome", 0),
@@ -32,6 +32,7 @@ const FLOORS: [(&str, u8); 32] = [
     // What a call meets. downstream knows no database, the store knows no MCP.
     ("guard", 3),
     ("control", 3),
+    ("front", 3),
     ("downstream", 3),
     ("recovery", 3),
     ("router", 4),
