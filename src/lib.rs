@@ -5,6 +5,7 @@
 
 // The way of one call, from the client's line to its server and back.
 pub mod downstream;
+#[cfg(unix)]
 pub mod front;
 pub mod router;
 pub mod serve;

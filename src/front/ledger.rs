@@ -138,14 +138,9 @@ impl Ledger {
 
     /// How many requests have no answer.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
     pub fn len(&self) -> usize {
         self.open.len()
-    }
-
-    /// Whether every request is answered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
     }
 
     /// The hub died: it is decided what becomes of each request. Those that come back are not given to any
@@ -163,8 +158,10 @@ impl Ledger {
     /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
     /// the front itself if `by_front` says so.
     pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
-        let is_over = |open: &Open| !open.is_sent && open.kind == frames::Kind::Request && by_front(&open.request);
-        let seqs: Vec<u64> = self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
+        let is_over =
+            |open: &Open| !open.is_sent && open.kind == frames::Kind::Request && by_front(&open.request);
+        let seqs: Vec<u64> =
+            self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
         seqs.into_iter().filter_map(|seq| self.answered(seq)).collect()
     }
 
@@ -194,7 +191,10 @@ impl Ledger {
 
     fn withdraw(&mut self, id: &str) {
         // The client's ids are its own: the newest with this one is meant, and an older one too.
-        self.open.values_mut().filter(|open| *open.request.id == *id).for_each(|open| open.is_withdrawn = true);
+        self.open
+            .values_mut()
+            .filter(|open| *open.request.id == *id)
+            .for_each(|open| open.is_withdrawn = true);
     }
 }
 
