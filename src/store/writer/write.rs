@@ -49,7 +49,7 @@ impl Writer {
     fn finished(&mut self, call: &CallFinished) -> rusqlite::Result<()> {
         let mut id = call.begun.call;
         for _ in 0..REDRAWS {
-            if self.write_finished(id, call)? {
+            if self.write_finished(id, call)? || self.replace(call)? {
                 self.tally.add(
                     call.begun.session,
                     call.begun.server.as_ref(),
@@ -65,7 +65,7 @@ impl Writer {
                 return Ok(());
             }
             if self.belongs_to(id, call.begun.session)? {
-                // Ended already: nothing is counted twice.
+                // Ended just so already: nothing is counted twice.
                 return Ok(());
             }
             id = id.redrawn();
