@@ -25,6 +25,9 @@ use crate::paths::{self, BadDataDir};
 /// The longest name of a door, in bytes.
 pub const NAME_BYTES_MAX: usize = 24;
 
+/// The door of the hub of a data folder.
+pub const HUB: &str = "hub";
+
 /// What the file of a door ends in.
 const END: &str = ".sock";
 

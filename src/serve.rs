@@ -6,6 +6,8 @@
 
 mod desk;
 mod house;
+#[cfg(unix)]
+pub mod hub;
 mod recorder;
 mod reload;
 
@@ -13,16 +15,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::config;
+use crate::config::{self, Loaded};
 use crate::downstream::{guardian, process};
 use crate::guard;
 use crate::lines::Lines;
 use crate::paths::{Overrides, Paths};
-use crate::pipes::{self, Stdio};
+#[cfg(unix)]
+use crate::pipes::Source;
+use crate::pipes::{self, Sink, Stdio};
 use crate::serve::house::House;
+use crate::session::Client;
+use crate::session::outlet::Outlet;
 use crate::shutdown::{self, Closing, StopReason};
 use crate::store::lock::SessionLock;
 
@@ -53,12 +59,35 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
         pipes::take_stdio().context("stdin or stdout is closed")?
     };
     let closing = Closing::default();
-    shutdown::hear_signals(closing.clone(), process::kill_all).context("cannot hear signals")?;
-    guardian::arm();
+    begin(&closing)?;
     let paths = Paths::find(overrides)?;
     if let Err(error) = paths.create() {
         tracing::error!(%error, "data folder cannot be used, serving without a record");
     }
+    let loaded = load(&paths);
+    let work = workers()?;
+    let to = (Outlet::default(), None);
+    let mut house = House::build(&paths, loaded, started, (lines.handle(), work.handle()), to);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = house.servers(), "serving");
+    let aside = work.spawn(house.aside(&paths.data_dir));
+    let Stdio { source, sink } = stdio;
+    let input = Input::Lines(Lines::new(source, house.in_line_bytes_max));
+    let reason = lines.block_on(live(house, (input, sink), closing, aside));
+    guardian::dismiss().reap();
+    tracing::info!(%reason, elapsed_ms = started.elapsed().as_millis(), "stopped");
+    work.shutdown_background();
+    lines.shutdown_background();
+    Ok(())
+}
+
+/// What every process with servers needs before it has any.
+fn begin(closing: &Closing) -> anyhow::Result<()> {
+    shutdown::hear_signals(closing.clone(), process::kill_all).context("cannot hear signals")?;
+    guardian::arm();
+    Ok(())
+}
+
+fn load(paths: &Paths) -> Loaded {
     let loaded = config::load(paths.config_file.as_deref());
     for mistake in &loaded.mistakes {
         tracing::error!(%mistake, "mistake in the configuration");
@@ -66,23 +95,45 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     for note in &loaded.notes {
         tracing::info!(%note, "note on the configuration");
     }
+    loaded
+}
+
+fn workers() -> anyhow::Result<Runtime> {
     let mut work = Builder::new_multi_thread();
     let work = work.worker_threads(2).thread_name("bridge-work").enable_all().build();
-    let work = work.context("cannot start the runtime")?;
-    let mut house = House::build(&paths, loaded, started, lines.handle(), &work);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), servers = house.servers(), "serving");
-    let aside = work.spawn(house.aside(&paths.data_dir));
-    let reason = lines.block_on(live(house, stdio, closing, aside));
-    tracing::info!(%reason, elapsed_ms = started.elapsed().as_millis(), "stopped");
-    work.shutdown_background();
-    lines.shutdown_background();
-    Ok(())
+    work.context("cannot start the runtime")
+}
+
+/// What the client says.
+enum Input {
+    /// Line by line.
+    Lines(Lines),
+    /// Through its front, frame by frame.
+    #[cfg(unix)]
+    Frames(Source),
+}
+
+impl Input {
+    /// Has the client hear all of it; why it ended.
+    async fn read_in(self, client: &Arc<Client>) -> std::io::Result<StopReason> {
+        match self {
+            Self::Lines(lines) => client.read_in(lines).await.map(|()| StopReason::EndOfInput),
+            #[cfg(unix)]
+            Self::Frames(source) => {
+                let word = client.read_frames(source).await?;
+                Ok(word.map_or(StopReason::FrontGone, |word| StopReason::of_word(&word)))
+            }
+        }
+    }
 }
 
 /// Serves until somebody asks to stop, then stops in order.
-async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()>) -> StopReason {
-    let Stdio { source, sink } = stdio;
-    let input = Lines::new(source, house.in_line_bytes_max);
+async fn live(
+    house: House,
+    (input, sink): (Input, Sink),
+    closing: Closing,
+    aside: JoinHandle<()>,
+) -> StopReason {
     let (client, outlet) = (Arc::clone(&house.client), Arc::clone(&house.outlet));
     let mut writer = tokio::spawn({
         let closing = closing.clone();
@@ -95,7 +146,7 @@ async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()
     });
     let mut reader = tokio::spawn({
         let client = Arc::clone(&client);
-        async move { client.read_in(input).await }
+        async move { input.read_in(&client).await }
     });
     let mut settling = tokio::spawn({
         let client = Arc::clone(&client);
@@ -114,7 +165,7 @@ async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()
         tokio::select! {
             reason = closing.raised() => break reason,
             ended = &mut reader => closing.raise(match ended {
-                Ok(Ok(())) => StopReason::EndOfInput,
+                Ok(Ok(reason)) => reason,
                 Ok(Err(error)) => {
                     tracing::error!(%error, "stdin cannot be read");
                     StopReason::InputFault
@@ -158,8 +209,6 @@ async fn live(house: House, stdio: Stdio, closing: Closing, aside: JoinHandle<()
     if tokio::time::timeout(SERVERS_GONE, servers_gone).await.is_err() {
         tracing::error!("servers did not end in time");
     }
-    let guard = guardian::dismiss();
     let _ = tokio::time::timeout(FLUSH, house.journal.close()).await;
-    guard.reap();
     reason
 }

@@ -1,6 +1,7 @@
 //! One attached client: a pair of line streams, its era, and exactly one answer to each request.
 
 mod asks;
+pub mod attached;
 pub mod call;
 mod exchange;
 mod grants;
@@ -25,6 +26,7 @@ mod subscribe;
 mod tasks;
 mod teller;
 mod tenant;
+mod ticket;
 pub mod unasked;
 mod whereabouts;
 mod work;
@@ -34,7 +36,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::clients::{Clients, Limits};
 use crate::downstream::greeting::Face;
@@ -43,6 +45,7 @@ use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
 use crate::router::{Call, Router};
+use crate::session::attached::Fronted;
 use crate::session::handoff::HandedOff;
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
@@ -52,6 +55,7 @@ use crate::session::record::{Attached, Sessions};
 use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
 use crate::session::settle::{Settled, Settling};
+use crate::session::ticket::Ticket;
 use crate::session::unasked::Unasked;
 use crate::session::whereabouts::Whereabouts;
 use crate::store::Journal;
@@ -130,17 +134,22 @@ pub struct Around {
     pub question_expiry: Duration,
     /// What it can stand, whoever it is.
     pub clients: Clients,
+    /// The front that it is attached through, if it is.
+    pub front: Option<Fronted>,
 }
 
-type Permit = Option<OwnedSemaphorePermit>;
+type Permit = Option<Ticket>;
 
 impl Client {
     /// A client that has said nothing yet.
     #[must_use]
     pub fn new(around: Around) -> Arc<Self> {
-        let Around { router, journal, outlet, unasked, face, question_expiry, clients } = around;
+        let Around { router, journal, outlet, unasked, face, question_expiry, clients, front } = around;
+        if let Some(front) = front {
+            unasked.asks.count_on(front.last_ask);
+        }
         Arc::new(Self {
-            sessions: Sessions::new(journal.clone()),
+            sessions: Sessions::new(journal.clone(), front.map(|front| (front.session, front.pid))),
             router,
             journal,
             settling: Settling::new(Arc::clone(&outlet)),
@@ -223,7 +232,7 @@ impl Client {
 
     async fn make_room(&self, bytes: usize) -> Permit {
         let cost = u32::try_from((bytes + REQUEST_BYTES).min(IN_FLIGHT_BYTES_MAX)).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).acquire_many_owned(cost).await.ok()
+        Arc::clone(&self.room).acquire_many_owned(cost).await.ok().map(|room| Ticket::new(Some(room)))
     }
 
     /// Hears one line; a panic of ours costs this line only.
@@ -341,6 +350,9 @@ impl Client {
         match Request::read(line, envelope, meta, rules, self) {
             Ok(request) => {
                 let sender = self.lock().sender.clone().filter(|_| rules.era == Era::Legacy);
+                if let Some(permit) = &permit {
+                    request.place.asking().is_known_as(permit.call(), permit.ended());
+                }
                 let request = Request { permit, call: Call { sender, ..request.call }, ..request };
                 match &*request.method {
                     "resources/subscribe" | "resources/unsubscribe" => {
@@ -353,7 +365,8 @@ impl Client {
                 }
             }
             Err(rpc) if envelope.method.as_deref() == Some("tools/call") => {
-                let settled = row::rejected(self, rules, id, line.len(), rpc.frame(id));
+                let given = permit.as_ref().and_then(Ticket::call);
+                let settled = row::rejected(self, rules, (id, given), line.len(), rpc.frame(id));
                 self.settling.settle(Settled { permit, ..settled });
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),

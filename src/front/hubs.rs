@@ -15,12 +15,9 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pipe::PipeFlags;
 
 use crate::frames::{self, Cutter, Hello, Kind, Welcome, head};
-use crate::local::{Door, Hall};
+use crate::local::{self, Door, Hall};
 use crate::paths::Paths;
 use crate::store::place;
-
-/// The name of the hub's door.
-pub const DOOR: &str = "hub";
 
 /// A hub says who it is within this, or is none.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -75,7 +72,7 @@ impl Hubs {
             arguments.extend(["--config".into(), file.clone().into()]);
         }
         Self {
-            door: Hall::of(&paths.data_dir).door(DOOR),
+            door: Hall::of(&paths.data_dir).door(local::HUB),
             arguments,
             log: paths.logs_dir.join("hub.log"),
             child: None,

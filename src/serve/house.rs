@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::OptionFuture;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::builtin::status::Sources;
@@ -31,6 +31,7 @@ use crate::router::{NOT_QUICK_AFTER, Router};
 use crate::serve::desk::Desk;
 use crate::serve::house::servers::{Yard, known};
 use crate::serve::reload::{Order, Reloader};
+use crate::session::attached::Fronted;
 use crate::session::outlet::Outlet;
 use crate::session::unasked::Unasked;
 use crate::session::{Around, Client};
@@ -57,7 +58,13 @@ pub struct House {
 
 impl House {
     /// Builds the house. Nothing here waits for a disk or a server.
-    pub fn build(paths: &Paths, loaded: Loaded, started: Instant, lines: &Handle, work: &Runtime) -> Self {
+    pub fn build(
+        paths: &Paths,
+        loaded: Loaded,
+        started: Instant,
+        (lines, work): (&Handle, &Handle),
+        (outlet, front): (Outlet, Option<Fronted>),
+    ) -> Self {
         let settings = loaded.config.settings.clone();
         let clients = Clients::new(loaded.config.clients.clone(), &settings);
         let journal = Journal::open(&paths.data_dir, options(&settings));
@@ -74,12 +81,12 @@ impl House {
             let offers = Arc::clone(&offers);
             move || offers.load()
         });
-        let outlet = Arc::new(Outlet::default());
+        let outlet = Arc::new(outlet);
         let unasked = Unasked::new(Arc::clone(&outlet));
         let (face, seen) = watch::channel(Face::default());
         let pulse = Pulse::new(NOT_QUICK_AFTER);
         let tenants = Tenants::new(Patience::of(&settings));
-        let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.handle().clone() };
+        let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.clone() };
         let yard = Yard {
             commons,
             lines: lines.clone(),
@@ -117,6 +124,7 @@ impl House {
             face,
             question_expiry: settings.question_expiry,
             clients,
+            front,
         };
         let client = Client::new(around);
         let in_line_bytes_max = settings.in_line_max_bytes;

@@ -15,6 +15,8 @@ const MODERN_SESSIONS_MAX: usize = 64;
 /// The sessions that are open.
 pub struct Sessions {
     journal: Journal,
+    /// The front that they belong to, and its process; it holds their lock.
+    front: Option<(SessionId, u32)>,
     open: Mutex<Open>,
 }
 
@@ -39,8 +41,8 @@ pub struct Attached {
 
 impl Sessions {
     /// No session is open.
-    pub fn new(journal: Journal) -> Self {
-        Self { journal, open: Mutex::default() }
+    pub fn new(journal: Journal, front: Option<(SessionId, u32)>) -> Self {
+        Self { journal, front, open: Mutex::default() }
     }
 
     /// `initialize` opens the session, or renews it.
@@ -95,10 +97,11 @@ impl Sessions {
 
     fn start(&self, all: &mut Vec<(Attached, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
         let now = stamp::now_ms();
-        let id = SessionId::new(now);
-        let lock = SessionLock::create(self.journal.data_dir(), id)
-            .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
-        all.push((Attached { session: id, client: client.clone(), since_ms: now }, lock.ok()));
+        let (id, lock) = match self.front {
+            Some((front, _)) => (front.nth(all.len()), None),
+            None => self.locked(SessionId::new(now)),
+        };
+        all.push((Attached { session: id, client: client.clone(), since_ms: now }, lock));
         tracing::info!(
             session = %id,
             client = client.name,
@@ -106,7 +109,7 @@ impl Sessions {
             protocol = client.protocol_version,
             "session opened"
         );
-        let pid = std::process::id();
+        let pid = self.front.map_or_else(std::process::id, |(_, pid)| pid);
         self.journal.session_opened(SessionOpened {
             id,
             transport: "stdio",
@@ -115,6 +118,12 @@ impl Sessions {
             created_at_ms: now,
         });
         id
+    }
+
+    fn locked(&self, id: SessionId) -> (SessionId, Option<SessionLock>) {
+        let lock = SessionLock::create(self.journal.data_dir(), id)
+            .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
+        (id, lock.ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

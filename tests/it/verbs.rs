@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 8] = ["serve", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
+const VERBS: [&str; 9] =
+    ["serve", "hub", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
 
 /// Runs a verb: exit code, stdout, stderr.
 #[track_caller]
@@ -215,7 +216,9 @@ fn every_help_has_an_example_and_every_verb_is_listed() {
         assert!(all.contains(&format!("\n  {verb} ")), "{verb} in {all}");
         let help = said(&room, &[verb, "--help"]);
         assert!(
-            help.contains("Example") && help.contains(&format!("bridge {verb}")) || verb == "serve",
+            help.contains("Example") && help.contains(&format!("bridge {verb}"))
+                || verb == "serve"
+                || verb == "hub",
             "{help}"
         );
         assert!(help.contains("Example"), "{help}");

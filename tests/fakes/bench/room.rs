@@ -35,7 +35,14 @@ impl Room {
         fs::write(path("config.toml"), config(&text(fake), &script, server_lines)?)?;
         let itself = std::env::current_exe()?;
         let behind = [vec!["pump".into(), "--".into(), text(fake)], script.clone()].concat();
-        let serve = ["serve", "--config", &text(&path("config.toml")), "--data-dir", &text(&path("data"))];
+        let serve = [
+            "serve",
+            "--in-process",
+            "--config",
+            &text(&path("config.toml")),
+            "--data-dir",
+            &text(&path("data")),
+        ];
         let side = |name: &'static str, program: &Path, arguments, prefix| Side {
             name,
             program: program.to_owned(),

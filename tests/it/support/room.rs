@@ -26,6 +26,7 @@ impl Room {
             via: Vec::new(),
             wires: Wires::Pipes,
             read_later: false,
+            through_hub: false,
         }
     }
 
@@ -95,6 +96,12 @@ impl Room {
     /// Nothing is read from the bridge until [`Bridge::read`].
     pub fn read_later(mut self) -> Self {
         self.read_later = true;
+        self
+    }
+
+    /// Bridges that are started here are fronts of one hub; else each serves in its own process.
+    pub fn through_hub(mut self) -> Self {
+        self.through_hub = true;
         self
     }
 
@@ -174,6 +181,7 @@ impl Room {
     #[track_caller]
     pub fn start(&self) -> Bridge {
         let mut args = vec!["serve"];
+        args.extend((!self.through_hub).then_some("--in-process"));
         args.extend(self.args.iter().map(String::as_str));
         Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
     }

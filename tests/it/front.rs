@@ -1,0 +1,142 @@
+//! A client behind its front: hubs die, and it does not notice.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Bridge, Room, Wires, alive, send_signal, wait_for, wait_until};
+
+/// Whatever becomes of a test, its hub ends.
+struct Hubs<'a>(&'a Room);
+
+impl Hubs<'_> {
+    /// The hub that listens now.
+    #[track_caller]
+    fn pid(&self) -> u32 {
+        wait_for("a hub runs", || self.now())
+    }
+
+    fn now(&self) -> Option<u32> {
+        let log = self.0.text("data/logs/hub.log");
+        let serving = log.lines().rev().find(|line| line.contains("hub serving"))?;
+        let pid = serving.split("pid=").nth(1)?.split_whitespace().next()?.parse().ok()?;
+        alive(pid).then_some(pid)
+    }
+
+    #[track_caller]
+    fn kill(&self) -> u32 {
+        let pid = self.pid();
+        send_signal(pid, Signal::KILL);
+        wait_until("the hub is gone", || !alive(pid));
+        pid
+    }
+}
+
+impl Drop for Hubs<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.now() {
+            send_signal(pid, Signal::TERM);
+        }
+    }
+}
+
+fn echo() -> Room {
+    Room::new().server("s", &["tool echo"]).through_hub()
+}
+
+#[track_caller]
+fn is_ok(bridge: &mut Bridge, text: &str) {
+    let answer = bridge.call("s__echo", json!({ "text": text }));
+    assert!(answer["result"]["isError"] != true && answer["error"].is_null(), "{answer}\n{}", bridge.log());
+}
+
+#[test]
+fn a_session_outlives_its_hubs() {
+    for wires in [Wires::Pipes, Wires::Sockets] {
+        let room = echo().wires(wires);
+        let hubs = Hubs(&room);
+        let mut bridge = room.start();
+        bridge.initialize();
+        is_ok(&mut bridge, "first");
+        for turn in 0..5 {
+            hubs.kill();
+            is_ok(&mut bridge, &turn.to_string());
+        }
+        assert!(bridge.end().success());
+        let ended = || room.rows("SELECT close_reason, tool_calls FROM mcp_sessions");
+        wait_until("the session is closed", || ended() == [[json!("end_of_input"), json!(6)]]);
+        assert_eq!(room.rows("SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), [[json!(6)]]);
+    }
+}
+
+#[test]
+fn a_call_inside_a_dying_hub_is_not_done_again() {
+    let room = Room::new().server("s", &["record $ROOM/calls", "on tools/call: hang"]).through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let id = bridge.begin_call("s__echo", json!({}));
+    room.wait_for_line("calls", "tools/call");
+    hubs.kill();
+    let answer = bridge.answer_to(id);
+    assert_eq!(answer["result"]["_meta"]["bridge/error"]["kind"], "outcome_unknown", "{answer}");
+    assert_eq!(room.recorded("calls", "tools/call").len(), 1);
+    let rows = room.rows("SELECT outcome, error_kind FROM tool_calls");
+    assert_eq!(rows, [[json!("outcome_unknown"), json!("bridge_crashed")]]);
+    assert_eq!(room.rows("SELECT sum(calls), sum(errors) FROM call_totals"), [[json!(1), json!(1)]]);
+}
+
+#[test]
+fn fronts_that_start_at_once_have_one_hub() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridges: Vec<Bridge> = (0..3).map(|_| room.start()).collect();
+    for bridge in &mut bridges {
+        bridge.initialize();
+        is_ok(bridge, "x");
+    }
+    let serving = room.text("data/logs/hub.log").matches("hub serving").count();
+    assert_eq!(serving, 1);
+    hubs.kill();
+    for bridge in &mut bridges {
+        is_ok(bridge, "y");
+    }
+    assert_eq!(room.text("data/logs/hub.log").matches("hub serving").count(), 2);
+}
+
+#[test]
+fn a_hub_that_hangs_is_replaced() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    send_signal(hubs.pid(), Signal::STOP);
+    is_ok(&mut bridge, "second");
+    bridge.wait_for_log("parting=\"silent\"");
+}
+
+#[test]
+fn without_a_hub_a_bridge_serves_in_its_own_process() {
+    let room = echo();
+    // No door can stand in a file.
+    std::fs::write(room.path("data/run"), "").unwrap();
+    let mut bridge = room.start();
+    bridge.wait_for_log("serving in this process");
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+}
+
+#[test]
+fn what_stands_in_a_hubs_place_does_not_keep_another_from_it() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    // Its door is removed, and it is killed before it looks.
+    std::fs::remove_file(room.path("data/run/hub.sock")).unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "no door");
+    hubs.kill();
+    std::fs::write(room.path("data/run/hub.lock"), "99999999").unwrap();
+    is_ok(&mut bridge, "a lock file that nobody holds");
+}
