@@ -113,6 +113,8 @@ pub struct Welcome {
     pub version: u32,
     /// Its process.
     pub pid: u32,
+    /// The longest line that the client may send, in bytes.
+    pub line_bytes_max: usize,
 }
 
 /// One frame that came.

@@ -10,14 +10,14 @@ pub mod run;
 mod shadow;
 mod words;
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::frames::{Framed, Kind, head};
+use crate::frames::{Framed, HEAD_BYTES, Kind, head};
 use crate::front::ledger::{Due, Ended, Heard, Ledger};
 use crate::front::shadow::Shadow;
 use crate::front::words::Why;
@@ -27,8 +27,8 @@ use crate::store::stamp;
 /// Requests that have no answer may have so many bytes; beyond it the client is not read.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A line up to this size is copied behind its head, so that both are written at once.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
+/// So many bytes of frames are copied together to be written at once; a longer line is written as it lies.
+const COPIED_BYTES_MAX: usize = 64 * 1024;
 
 /// One client's session, as both threads see it.
 #[derive(Debug, Default)]
@@ -49,23 +49,25 @@ struct Book {
 }
 
 impl Front {
-    /// Hears a line of the client, and gives it to the hub if there is one. Waits while too much has no
-    /// answer, and while the hub does not read.
-    pub fn hear(&self, line: &Bytes) {
+    /// Hears lines of the client that came together, and gives them to the hub if there is one. Waits while too
+    /// much has no answer, and while the hub does not read.
+    pub fn hear(&self, lines: &[Bytes]) {
         drop(self.room());
         let mut way = lock(&self.way);
-        let due = {
+        let mut due = Vec::with_capacity(lines.len());
+        {
             let mut book = lock(&self.book);
-            let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
-            match book.ledger.hear(line, seq) {
-                Heard::Request if way.is_some() => book.ledger.due(),
-                Heard::Request => Vec::new(),
-                Heard::Line if book.shadow.hear(line) => {
-                    vec![Due { seq: 0, kind: Kind::Line, line: line.clone() }]
+            for line in lines {
+                let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
+                match book.ledger.hear(line, seq) {
+                    Heard::Request if way.is_some() => due.extend(book.ledger.give(seq)),
+                    Heard::Line if book.shadow.hear(line) => {
+                        due.push(Due { seq: 0, kind: Kind::Line, line: line.clone() });
+                    }
+                    Heard::Request | Heard::Line => {}
                 }
-                Heard::Line => Vec::new(),
             }
-        };
+        }
         write_due(&mut way, &due);
     }
 
@@ -188,19 +190,20 @@ impl Front {
 /// Writes frames to a hub that is there. One that is gone is closed for good: whoever reads it finds out.
 fn write_due(way: &mut MutexGuard<'_, Option<UnixStream>>, due: &[Due]) {
     let Some(stream) = way.as_mut() else { return };
-    if due.iter().try_for_each(|due| write(stream, due)).is_err() {
+    if write(stream, due).is_err() {
         let _ = stream.shutdown(Shutdown::Both);
         **way = None;
     }
 }
 
-fn write(stream: &mut UnixStream, due: &Due) -> io::Result<()> {
-    let head = head(due.kind, due.seq, due.line.len());
-    if due.line.len() > COPIED_BYTES_MAX {
-        stream.write_all(&head)?;
-        return stream.write_all(&due.line);
+fn write(stream: &mut UnixStream, due: &[Due]) -> io::Result<()> {
+    let bytes = due.iter().map(|due| HEAD_BYTES + due.line.len()).sum::<usize>().min(COPIED_BYTES_MAX);
+    let mut together = BufWriter::with_capacity(bytes, stream);
+    for due in due {
+        together.write_all(&head(due.kind, due.seq, due.line.len()))?;
+        together.write_all(&due.line)?;
     }
-    stream.write_all(&[&head[..], &due.line].concat())
+    together.flush()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,8 +3,6 @@
 use std::io::IsTerminal;
 
 #[cfg(unix)]
-use crate::config;
-#[cfg(unix)]
 use crate::front;
 use crate::logging;
 use crate::paths::Overrides;
@@ -56,6 +54,5 @@ pub fn run(args: &Args, overrides: Overrides) -> anyhow::Result<()> {
 fn front(overrides: &Overrides) -> anyhow::Result<()> {
     let paths = Paths::find(overrides.clone())?;
     paths.create()?;
-    let settings = config::load(paths.config_file.as_deref()).config.settings;
-    Ok(front::run::run(&paths, settings.in_line_max_bytes)?)
+    Ok(front::run::run(&paths)?)
 }

@@ -48,6 +48,8 @@ pub struct Hub {
     pub dispatched: File,
     /// Its process.
     pub pid: u32,
+    /// The longest line that the client may send, in bytes.
+    pub line_bytes_max: usize,
 }
 
 /// Finds hubs, one after the other.
@@ -160,7 +162,8 @@ fn meet(mut stream: UnixStream, hello: &Hello) -> io::Result<Hub> {
     }
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;
-    Ok(Hub { stream, dispatched: dispatched.into(), pid: welcome.pid })
+    let Welcome { pid, line_bytes_max, .. } = welcome;
+    Ok(Hub { stream, dispatched: dispatched.into(), pid, line_bytes_max })
 }
 
 /// With the first bytes goes the writing end of the pipe.

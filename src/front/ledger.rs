@@ -109,11 +109,12 @@ impl Ledger {
         self.open.values_mut().filter(|open| !open.is_sent && open.is_withdrawn).for_each(Open::withdraw);
         self.forget();
         let waiting = self.open.iter_mut().filter(|(_, open)| !open.is_sent);
-        let give = |(seq, open): (&u64, &mut Open)| {
-            open.is_sent = true;
-            Due { seq: *seq, kind: open.kind, line: open.request.line.clone() }
-        };
-        waiting.map(give).collect()
+        waiting.map(|(seq, open)| open.give(*seq)).collect()
+    }
+
+    /// A request that has just come; from now on the hub has it.
+    pub fn give(&mut self, seq: u64) -> Option<Due> {
+        self.open.get_mut(&seq).map(|open| open.give(seq))
     }
 
     /// A request is about to be written to a server.
@@ -199,6 +200,11 @@ impl Ledger {
 }
 
 impl Open {
+    fn give(&mut self, seq: u64) -> Due {
+        self.is_sent = true;
+        Due { seq, kind: self.kind, line: self.request.line.clone() }
+    }
+
     fn hub_died(&mut self) {
         // A subscription stays open as long as its client likes, and does nothing.
         let lives_long = *self.request.method == *"subscriptions/listen";

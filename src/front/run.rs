@@ -1,7 +1,7 @@
 //! A front at work: its threads, its hub, and its end.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -58,7 +58,7 @@ pub struct NoHub(String);
 ///
 /// # Errors
 /// When there is no hub, and none can be started; nothing was read yet.
-pub fn run(paths: &Paths, line_bytes_max: usize) -> Result<(), NoHub> {
+pub fn run(paths: &Paths) -> Result<(), NoHub> {
     let no_hub = |error: io::Error| NoHub(error.to_string());
     let id = SessionId::of_front(stamp::now_ms());
     let lock = SessionLock::create(&paths.data_dir, id).map_err(no_hub)?;
@@ -77,9 +77,9 @@ pub fn run(paths: &Paths, line_bytes_max: usize) -> Result<(), NoHub> {
     let first = life.first_hub().map_err(no_hub)?;
     let (stdin, stdout) = pipes::take_files().map_err(no_hub)?;
     life.hear_signals().map_err(no_hub)?;
-    life.read(stdin, line_bytes_max).map_err(no_hub)?;
+    life.read(stdin, first.line_bytes_max).map_err(no_hub)?;
     tracing::info!(session = %id, hub = first.pid, "serving through a hub");
-    if let Err(error) = life.serve(first, &mut Out(stdout)) {
+    if let Err(error) = life.serve(first, &mut BufWriter::with_capacity(CHUNK_BYTES, Out(stdout))) {
         tracing::warn!(%error, "client does not read any more");
         life.end(StopReason::OutputClosed);
     }
@@ -109,7 +109,7 @@ impl Life {
     }
 
     /// Goes from hub to hub until the client has gone.
-    fn serve(&mut self, first: Hub, out: &mut Out) -> io::Result<()> {
+    fn serve(&mut self, first: Hub, out: &mut ToClient) -> io::Result<()> {
         let mut hub = first;
         loop {
             let attaching = {
@@ -133,6 +133,7 @@ impl Life {
             last_dispatched(&self.front, &mut hub)?;
             tracing::warn!(hub = hub.pid, parting, unanswered = self.front.unanswered(), "hub lost");
             self.front.hub_died(out)?;
+            out.flush()?;
             match self.next_hub(out)? {
                 Some(next) => hub = next,
                 None => return Ok(()),
@@ -140,7 +141,7 @@ impl Life {
         }
     }
 
-    fn next_hub(&mut self, out: &mut Out) -> io::Result<Option<Hub>> {
+    fn next_hub(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
         let lost = Instant::now();
         self.hello.last_ask = self.front.last_ask();
         while self.ending.get().is_none() {
@@ -153,6 +154,7 @@ impl Life {
             }
             if lost.elapsed() > NO_HUB_AFTER {
                 self.front.no_hub(out)?;
+                out.flush()?;
             }
             self.hubs.rest();
         }
@@ -239,7 +241,7 @@ enum Parting {
 ///
 /// # Errors
 /// When the client does not read any more.
-fn converse(front: &Front, hub: &mut Hub, out: &mut Out) -> io::Result<Parting> {
+fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Parting> {
     let mut cutter = Frames::default();
     let (mut silences, mut frames) = (0, 0_u32);
     loop {
@@ -258,7 +260,8 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut Out) -> io::Result<Parting> 
                 let _ = drain(front, &mut hub.dispatched);
             }
         }
-        match wait(&hub.stream, &out.0)? {
+        out.flush()?;
+        match wait(&hub.stream, &out.get_ref().0)? {
             Waited::Readable => silences = 0,
             Waited::HungUp => return Err(io::ErrorKind::BrokenPipe.into()),
             Waited::InVain => {
@@ -377,17 +380,17 @@ fn read_in(front: &Front, stdin: &mut File, line_bytes_max: usize) -> io::Result
             Err(rustix::io::Errno::AGAIN) => until(stdin, PollFlags::IN)?,
             Err(error) => return Err(error.into()),
         }
+        let mut lines = Vec::new();
         while let Some(line) = cutter.next_line() {
             match line {
-                Line::Whole(line) => front.hear(&line),
+                Line::Whole(line) => lines.push(line),
                 Line::TooLong { head, tail, bytes } => {
                     tracing::warn!(bytes, "client sent a line that is too long");
-                    if let Some(line) = in_place_of(&head, &tail) {
-                        front.hear(&line);
-                    }
+                    lines.extend(in_place_of(&head, &tail));
                 }
             }
         }
+        front.hear(&lines);
     }
 }
 
@@ -404,6 +407,9 @@ fn in_place_of(head: &[u8], tail: &[u8]) -> Option<Bytes> {
     };
     Some(line.into())
 }
+
+/// What goes to the client: small lines that came together are written at once.
+type ToClient = BufWriter<Out>;
 
 /// The client's end, which may be one that does not block.
 struct Out(File);

@@ -65,7 +65,7 @@ fn check(lives: &[Life]) -> Result<(), TestCaseError> {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         front.attach(ours.try_clone().unwrap());
         for _ in 0..life.asks {
-            front.hear(&line(asked));
+            front.hear(&[line(asked)]);
             asked += 1;
         }
         let mut said = Vec::new();
@@ -121,7 +121,7 @@ fn the_next_hub_hears_the_session_before_the_requests() {
     let mut out = Vec::new();
     let (ours, mut hub) = UnixStream::pair().unwrap();
     front.attach(ours);
-    front.hear(&Bytes::from_static(br#"{"id":0,"method":"initialize"}"#));
+    front.hear(&[Bytes::from_static(br#"{"id":0,"method":"initialize"}"#)]);
     let mut cutter = Cutter::default();
     let opened = heard(&mut hub, &mut cutter);
     let answer = Framed {
@@ -130,12 +130,12 @@ fn the_next_hub_hears_the_session_before_the_requests() {
         body: Bytes::from_static(b"{\"id\":0,\"result\":{}}\n"),
     };
     front.take(&answer, &mut out).unwrap();
-    front.hear(&Bytes::from_static(br#"{"method":"notifications/initialized"}"#));
-    front.hear(&line(1));
+    front.hear(&[Bytes::from_static(br#"{"method":"notifications/initialized"}"#)]);
+    front.hear(&[line(1)]);
     heard(&mut hub, &mut cutter);
     front.hub_died(&mut out).unwrap();
-    front.hear(&line(2));
-    front.hear(&Bytes::from_static(br#"{"method":"notifications/roots/list_changed"}"#));
+    front.hear(&[line(2)]);
+    front.hear(&[Bytes::from_static(br#"{"method":"notifications/roots/list_changed"}"#)]);
     let (ours, mut hub) = UnixStream::pair().unwrap();
     front.attach(ours);
     let kinds: Vec<Kind> = heard(&mut hub, &mut Cutter::default()).iter().map(|framed| framed.kind).collect();
@@ -161,8 +161,8 @@ fn what_the_client_was_asked_is_taken_back_with_the_hub_that_asked() {
 #[test]
 fn without_a_hub_a_client_is_answered_all_the_same() {
     let (front, mut out) = (Front::default(), Vec::new());
-    front.hear(&line(1));
-    front.hear(&Bytes::from_static(br#"{"id":2,"method":"ping"}"#));
+    front.hear(&[line(1)]);
+    front.hear(&[Bytes::from_static(br#"{"id":2,"method":"ping"}"#)]);
     front.no_hub(&mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(
@@ -176,10 +176,10 @@ fn without_a_hub_a_client_is_answered_all_the_same() {
 fn a_client_that_asks_for_too_much_at_once_is_not_read_until_something_is_answered() {
     let (front, mut out) = (std::sync::Arc::new(Front::default()), Vec::new());
     let long = format!(r#"{{"id":1,"method":"x","params":"{}"}}"#, "x".repeat(KEPT_BYTES_MAX));
-    front.hear(&Bytes::from(long));
+    front.hear(&[Bytes::from(long)]);
     let second = std::thread::spawn({
         let front = std::sync::Arc::clone(&front);
-        move || front.hear(&line(2))
+        move || front.hear(&[line(2)])
     });
     while !second.is_finished() {
         assert!(front.unanswered() <= 1 || out.is_empty());

@@ -168,17 +168,19 @@ impl Hub {
             "the front {pid} speaks the versions {oldest} to {newest} of the frames"
         );
         let session = SessionId::parse(&session).context("the front names no session")?;
-        let welcome = Welcome { version: frames::VERSION, pid: std::process::id() };
-        admission::welcome(&stream, &welcome).await?;
-        let Stdio { source, sink } = pipes::socket(&std::os::fd::OwnedFd::from(stream.into_std()?))?;
         let paths = Paths { config_file: config, ..self.paths.clone() };
         let loaded = tokio::task::spawn_blocking({
             let paths = paths.clone();
             move || load(&paths)
         });
+        let loaded = loaded.await?;
+        let line_bytes_max = loaded.config.settings.in_line_max_bytes;
+        let welcome = Welcome { version: frames::VERSION, pid: std::process::id(), line_bytes_max };
+        admission::welcome(&stream, &welcome).await?;
+        let Stdio { source, sink } = pipes::socket(&std::os::fd::OwnedFd::from(stream.into_std()?))?;
         let to = (Outlet::framed(dispatched), Some(Fronted { session: session.front(), pid, last_ask }));
         let mut house =
-            House::build(&paths, loaded.await?, std::time::Instant::now(), (&self.lines, &self.work), to);
+            House::build(&paths, loaded, std::time::Instant::now(), (&self.lines, &self.work), to);
         tracing::info!(front = pid, session = %session, servers = house.servers(), "front attached");
         let aside = self.work.spawn(house.aside(&paths.data_dir));
         let closing = Closing::default();
