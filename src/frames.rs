@@ -102,6 +102,8 @@ pub struct Hello {
     pub pid: u32,
     /// The newest id under which its client was asked something.
     pub last_ask: u32,
+    /// An earlier hub of it died.
+    pub again: bool,
     /// The configuration that it was started with.
     pub config: Option<std::path::PathBuf>,
 }

@@ -5,7 +5,9 @@
 //! knows what the next one has to be told. Lock order: the way to the hub, then the book.
 
 pub mod hubs;
+mod input;
 mod ledger;
+mod output;
 pub mod run;
 mod shadow;
 mod words;

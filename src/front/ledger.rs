@@ -139,7 +139,6 @@ impl Ledger {
 
     /// How many requests have no answer.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
     pub fn len(&self) -> usize {
         self.open.len()
     }

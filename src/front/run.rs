@@ -1,14 +1,14 @@
 //! A front at work: its threads, its hub, and its end.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -16,14 +16,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::frames::{self, Cutter as Frames, Hello, Kind};
 use crate::front::Front;
 use crate::front::hubs::{Hub, Hubs};
-use crate::lines::{Cutter, Line};
+use crate::front::input::read_in;
+use crate::front::output::{ToClient, to_client};
 use crate::paths::Paths;
 use crate::pipes::{self, CHUNK_BYTES};
 use crate::shutdown::StopReason;
 use crate::store::ids::SessionId;
 use crate::store::lock::SessionLock;
 use crate::store::stamp;
-use crate::wire::{id_in_head, id_in_tail, is_answer_in_head};
 
 /// A hub that says nothing for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(5);
@@ -70,6 +70,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
             session: id.to_string(),
             pid: std::process::id(),
             last_ask: 0,
+            again: false,
             config: paths.config_file.clone(),
         },
         ending: Arc::default(),
@@ -79,7 +80,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
     life.hear_signals().map_err(no_hub)?;
     life.read(stdin, first.line_bytes_max).map_err(no_hub)?;
     tracing::info!(session = %id, hub = first.pid, "serving through a hub");
-    if let Err(error) = life.serve(first, &mut BufWriter::with_capacity(CHUNK_BYTES, Out(stdout))) {
+    if let Err(error) = life.serve(first, &mut to_client(stdout)) {
         tracing::warn!(%error, "client does not read any more");
         life.end(StopReason::OutputClosed);
     }
@@ -143,7 +144,7 @@ impl Life {
 
     fn next_hub(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
         let lost = Instant::now();
-        self.hello.last_ask = self.front.last_ask();
+        (self.hello.last_ask, self.hello.again) = (self.front.last_ask(), true);
         while self.ending.get().is_none() {
             match self.hubs.look(&self.hello) {
                 Ok(hub) => {
@@ -261,7 +262,7 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
             }
         }
         out.flush()?;
-        match wait(&hub.stream, &out.get_ref().0)? {
+        match wait(&hub.stream, &out.get_ref())? {
             Waited::Readable => silences = 0,
             Waited::HungUp => return Err(io::ErrorKind::BrokenPipe.into()),
             Waited::InVain => {
@@ -281,9 +282,15 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
 
 /// Reads some of what the hub said; false when that was all.
 fn fill(cutter: &mut Frames, stream: &mut impl Read) -> bool {
-    let wanted = cutter.missing().clamp(READ_BYTES, 16 * CHUNK_BYTES);
+    let missing = cutter.missing();
+    let wanted = missing.clamp(READ_BYTES, 16 * CHUNK_BYTES);
     let room = cutter.room();
     let before = room.len();
+    if before == 0 {
+        // What a large answer took is given back.
+        *room = BytesMut::new();
+    }
+    room.reserve(missing.max(wanted));
     room.resize(before + wanted, 0);
     let came = loop {
         match stream.read(room.get_mut(before..).unwrap_or_default()) {
@@ -365,73 +372,5 @@ fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may be gone already.
         let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
-}
-
-fn read_in(front: &Front, stdin: &mut File, line_bytes_max: usize) -> io::Result<()> {
-    let mut cutter = Cutter::new(line_bytes_max);
-    loop {
-        let room = cutter.room();
-        room.reserve(CHUNK_BYTES.max(room.len()));
-        match rustix::io::read(&*stdin, rustix::buffer::spare_capacity(room)) {
-            Ok(0) => return Ok(()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // Somebody else who holds the same pipe wants it so.
-            Err(rustix::io::Errno::AGAIN) => until(stdin, PollFlags::IN)?,
-            Err(error) => return Err(error.into()),
-        }
-        let mut lines = Vec::new();
-        while let Some(line) = cutter.next_line() {
-            match line {
-                Line::Whole(line) => lines.push(line),
-                Line::TooLong { head, tail, bytes } => {
-                    tracing::warn!(bytes, "client sent a line that is too long");
-                    lines.extend(in_place_of(&head, &tail));
-                }
-            }
-        }
-        front.hear(&lines);
-    }
-}
-
-/// What is heard in place of a line that is too long: something that its sender, or whoever waits for it, gets an
-/// error for. Nothing, where its id cannot be found.
-fn in_place_of(head: &[u8], tail: &[u8]) -> Option<Bytes> {
-    let id = id_in_head(head);
-    let line = if is_answer_in_head(head) {
-        let id = id.or_else(|| id_in_tail(tail).map(|id| id.to_string()))?;
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"the line is too long"}}}}"#)
-    } else {
-        // No message, so that it is refused under its id.
-        format!(r#"{{"jsonrpc":"2.0","id":{},"the line is too long":true}}"#, id?)
-    };
-    Some(line.into())
-}
-
-/// What goes to the client: small lines that came together are written at once.
-type ToClient = BufWriter<Out>;
-
-/// The client's end, which may be one that does not block.
-struct Out(File);
-
-impl Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.0.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => until(&self.0, PollFlags::OUT)?,
-                written => return written,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn until(end: &impl AsFd, flags: PollFlags) -> io::Result<()> {
-    match poll(&mut [PollFd::new(end, flags)], None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

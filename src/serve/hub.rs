@@ -162,7 +162,7 @@ impl Hub {
     /// Serves one front to its end.
     async fn attach(self, stream: Stream, admitted: Admitted) -> anyhow::Result<()> {
         let Admitted { hello, dispatched } = admitted;
-        let Hello { versions: (oldest, newest), session, pid, last_ask, config } = hello;
+        let Hello { versions: (oldest, newest), session, pid, last_ask, again, config } = hello;
         anyhow::ensure!(
             (oldest..=newest).contains(&frames::VERSION),
             "the front {pid} speaks the versions {oldest} to {newest} of the frames"
@@ -181,6 +181,9 @@ impl Hub {
         let to = (Outlet::framed(dispatched), Some(Fronted { session: session.front(), pid, last_ask }));
         let mut house =
             House::build(&paths, loaded, std::time::Instant::now(), (&self.lines, &self.work), to);
+        if again {
+            house.journal.hub_lost(session.front());
+        }
         tracing::info!(front = pid, session = %session, servers = house.servers(), "front attached");
         let aside = self.work.spawn(house.aside(&paths.data_dir));
         let closing = Closing::default();

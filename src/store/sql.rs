@@ -148,6 +148,9 @@ UPDATE tool_calls SET outcome = ?2, error_kind = ?3
 WHERE session_id = ?1 AND outcome IS NULL
 RETURNING server, tool, started_at, request_bytes";
 
+pub(super) const SESSIONS_WITH_OPEN_CALLS: &str = "
+SELECT DISTINCT session_id FROM tool_calls WHERE session_id BETWEEN ?1 AND ?2 AND outcome IS NULL";
+
 /// Removes one small step of old calls. A call that runs stays.
 pub(super) const CALLS_OLD: &str = "
 DELETE FROM tool_calls WHERE id IN

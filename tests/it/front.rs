@@ -86,6 +86,21 @@ fn a_call_inside_a_dying_hub_is_not_done_again() {
 }
 
 #[test]
+fn a_call_that_was_handed_off_does_not_run_for_ever_in_the_record() {
+    let room =
+        Room::new().server("s", &["on tools/call: hang"]).client("it", "handoff_after_s = 1").through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let told = bridge.call("s__echo", json!({}));
+    assert!(told["result"]["_meta"]["bridge/handoff"].is_object(), "{told}");
+    assert_eq!(room.rows("SELECT outcome FROM tool_calls"), [[json!(null)]]);
+    hubs.kill();
+    let lost = || room.rows("SELECT outcome FROM tool_calls") == [[json!("outcome_unknown")]];
+    wait_until("the next hub closes it", lost);
+}
+
+#[test]
 fn fronts_that_start_at_once_have_one_hub() {
     let room = echo();
     let hubs = Hubs(&room);

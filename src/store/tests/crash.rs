@@ -76,3 +76,21 @@ async fn a_call_that_recovery_closed_stays_closed() {
     journal.finish(vec![finished(call)]).await;
     assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
 }
+
+#[tokio::test]
+async fn a_call_that_a_dead_hub_left_open_is_lost_until_something_else_is_told_of_it() {
+    let room = Room::new();
+    let (journal, _lock) = room.open().await;
+    let call = room.finished();
+    journal.begin(call.begun.clone());
+    journal.flush().await;
+    journal.hub_lost(call.begun.session.front());
+    journal.flush().await;
+    assert_eq!(room.ask("SELECT count(*) FROM tool_calls WHERE outcome = 'outcome_unknown'"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 1);
+    assert_eq!(room.ask("SELECT count(*) FROM mcp_sessions WHERE closed_at IS NULL"), 1);
+    journal.finish(vec![call]).await;
+    assert_eq!(room.ask("SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 0);
+    assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
+}

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use crate::store::dead;
 use crate::store::ids::{CallId, SessionId};
 use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, Job, ServerEvent, SessionOpened};
 use crate::store::sql;
@@ -27,6 +28,7 @@ impl Writer {
                 Job::Opened(session) => self.opened(session)?,
                 Job::Renewed { id, client, at_ms } => self.renewed(*id, client, *at_ms)?,
                 Job::Closed { id, reason, at_ms } => self.closed(*id, reason, *at_ms)?,
+                Job::Lost(front) => dead::close_lost(&self.conn, &mut self.tally, *front)?,
                 Job::Event(event) => self.event(event)?,
                 Job::Catalog(row) => self.catalog(row)?,
                 #[cfg(test)]
