@@ -8,7 +8,10 @@ use crate::paths::Overrides;
 #[command(
     after_help = "Every bridge serve is a thin front of one hub. Where a hub serves the data folder already, this one
 ends at once; else it ends when nobody has been attached for hub_idle_m minutes. Its log is
-logs/hub.log in the data folder."
+logs/hub.log in the data folder.
+
+Example, to see its log as it comes:
+  BRIDGE_LOG=debug bridge hub"
 )]
 pub struct Args {}
 

@@ -155,3 +155,75 @@ fn what_stands_in_a_hubs_place_does_not_keep_another_from_it() {
     std::fs::write(room.path("data/run/hub.lock"), "99999999").unwrap();
     is_ok(&mut bridge, "a lock file that nobody holds");
 }
+
+#[test]
+fn a_hub_starts_also_when_the_programs_file_is_gone_or_garbage() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let program = room.path("bridge-copy");
+    std::fs::copy(env!("CARGO_BIN_EXE_bridge"), &program).unwrap();
+    let mut bridge = room.start_as(&program);
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    std::fs::remove_file(&program).unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "gone");
+    std::fs::write(&program, "garbage").unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "garbage");
+}
+
+#[test]
+fn a_killed_front_ends_its_session_and_no_other() {
+    let room = echo();
+    let _hubs = Hubs(&room);
+    let (mut first, mut second) = (room.start(), room.start());
+    for bridge in [&mut first, &mut second] {
+        bridge.initialize();
+        is_ok(bridge, "x");
+    }
+    first.kill_9();
+    let reasons = || room.rows("SELECT close_reason FROM mcp_sessions ORDER BY close_reason IS NULL, id");
+    wait_until("its session is closed", || reasons() == [[json!("front_gone")], [json!(null)]]);
+    is_ok(&mut second, "y");
+}
+
+#[test]
+fn a_clients_signal_ends_a_front_at_once_and_not_the_hub() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "x");
+    let (hub, before) = (hubs.pid(), std::time::Instant::now());
+    bridge.signal(Signal::TERM);
+    assert!(bridge.wait_exit().success());
+    assert!(before.elapsed().as_secs() < 5);
+    wait_until("the session is closed", || {
+        room.rows("SELECT close_reason FROM mcp_sessions") == [[json!("sigterm")]]
+    });
+    assert_eq!(hubs.pid(), hub);
+}
+
+#[test]
+fn a_subscription_and_a_level_go_on_with_the_next_hub() {
+    let room = Room::new()
+        .server(
+            "s",
+            &[
+                "record $ROOM/said",
+                "resource fake://a",
+                "capabilities {\"resources\":{\"subscribe\":true},\"logging\":{}}",
+            ],
+        )
+        .through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert!(bridge.ask("resources/subscribe", &json!({ "uri": "fake://a" }))["error"].is_null());
+    assert!(bridge.ask("logging/setLevel", &json!({ "level": "error" }))["error"].is_null());
+    hubs.kill();
+    wait_until("the server hears it again", || room.recorded("said", "resources/subscribe").len() == 2);
+    bridge.ask("resources/read", &json!({ "uri": "fake://a" }));
+    wait_until("and of the level", || room.recorded("said", "logging/setLevel").len() >= 2);
+}

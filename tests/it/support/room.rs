@@ -1,7 +1,7 @@
 //! What is in a room.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -184,6 +184,16 @@ impl Room {
         args.extend((!self.through_hub).then_some("--in-process"));
         args.extend(self.args.iter().map(String::as_str));
         Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
+    }
+
+    /// The same, by a program that is a copy of the bridge.
+    #[track_caller]
+    pub fn start_as(&self, program: &Path) -> Bridge {
+        let mut command = Command::new(program);
+        let usual = self.command(&[]);
+        command.arg("serve").env_clear().current_dir(self.path("home"));
+        command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Bridge::start(command, &self.wires, self.read_later, Arc::clone(&self.dir))
     }
 
     /// Starts a fake server alone: what is called a bridge is then that server.
