@@ -16,8 +16,9 @@ use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head};
 /// A request that was with so many hubs when they died is not done again.
 const DEATHS_MAX: u8 = 2;
 
-/// One with which so many died is answered by the front itself: even to speak of it may be what kills them.
-const TELLINGS_MAX: u8 = 8;
+/// One with which so many died is answered by the front itself, without a row: even to speak of it may be what
+/// kills them. Far more than a bad minute has, in which no hub lives long enough to open the record.
+const TELLINGS_MAX: u8 = 50;
 
 /// What a line of the client is for its front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
