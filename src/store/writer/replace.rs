@@ -31,6 +31,8 @@ impl Writer {
         if is_same {
             return Ok(false);
         }
+        // The first end may be of this very transaction, and is then in no row of the totals yet.
+        self.tally.write(&self.conn, &mut self.stamps)?;
         self.take_back(call, &first)?;
         self.conn.prepare_cached(sql::CALL_REPLACED)?.execute(params![
             call.begun.call.number(),
