@@ -31,6 +31,7 @@ use crate::downstream::{Ending, LinkState, Status};
 use crate::guard::{self, Guarded};
 use crate::outcome::{Cause, Outcome};
 use crate::tap::{Gone, tap};
+use crate::version;
 use crate::wire::Envelope;
 
 /// The longest that one of the bridge's own tools may take.
@@ -155,7 +156,7 @@ impl Builtin {
 impl ServerHandler for Builtin {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new("bridge", env!("CARGO_PKG_VERSION")))
+            .with_server_info(Implementation::new("bridge", version::own()))
     }
 
     async fn list_tools(

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod demo;
+pub mod hub;
 pub mod reload;
 pub mod restart;
 mod running;
@@ -18,10 +19,11 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::paths::{Overrides, Paths};
+use crate::version;
 
 /// One MCP server in front of all the others: it never goes away, and it keeps the record.
 #[derive(Debug, Parser)]
-#[command(name = "bridge", version, max_term_width = 80)]
+#[command(name = "bridge", version = version::own(), max_term_width = 80)]
 #[command(after_help = "Examples:
   bridge demo                          see it survive a crash, in a few seconds
   bridge serve --config ~/mcp.json     what an AI client starts
@@ -49,6 +51,8 @@ pub struct Places {
 enum Verb {
     /// Serves one client on stdin and stdout; this is what a client's configuration names.
     Serve(serve::Args),
+    /// Serves all clients of this user; bridge serve starts it and starts it again.
+    Hub(hub::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
     Status(status::Args),
     /// Has every bridge that runs read its configuration again.
@@ -92,6 +96,7 @@ impl Cli {
         };
         match verb {
             Verb::Serve(args) => serve::run(&args, overrides),
+            Verb::Hub(args) => hub::run(&args, overrides),
             Verb::Status(args) => {
                 status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }

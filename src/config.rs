@@ -63,6 +63,7 @@ max_queue = 100           # so many calls of a server wait, for either of these
 queue_timeout_s = 5       # and none of them for longer
 thread_idle_m = 60        # a thread's connections end after so long without a call of it; 0 is never
 user_idle_m = 15          # a user's, and those of all the user's threads; 0 is never
+hub_idle_m = 10           # the hub ends when no client has been attached for so long
 handoff_after_s = 50      # so long a client waits that cuts a call at 60 s, then bridge_result has it; 0 is never
 
 [clients."my client"]     # a client by the name that it gives itself, where it differs from what is known

@@ -15,6 +15,10 @@ pub enum CalledOff {
     ByClient,
     /// The bridge stops.
     ByStop,
+    /// The process that did it died, and nobody knows how far it came.
+    ByCrash,
+    /// Two processes died that had it, before it reached a server.
+    ByCrashes,
 }
 
 /// How guarded work ended.

@@ -5,6 +5,8 @@
 
 // The way of one call, from the client's line to its server and back.
 pub mod downstream;
+#[cfg(unix)]
+pub mod front;
 pub mod router;
 pub mod serve;
 pub mod session;
@@ -25,6 +27,7 @@ pub mod store;
 pub mod config;
 pub mod control;
 pub mod credentials;
+pub mod frames;
 pub mod lines;
 pub mod local;
 pub mod logging;
@@ -41,6 +44,7 @@ pub mod era;
 pub mod list;
 pub mod names;
 pub mod outcome;
+pub mod version;
 
 // What people use.
 pub mod cli;

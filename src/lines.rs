@@ -85,8 +85,9 @@ impl Lines {
     }
 }
 
+/// The same for one who reads himself.
 #[derive(Debug)]
-struct Cutter {
+pub struct Cutter {
     buffer: Vec<u8>,
     /// Where the next line begins in the buffer.
     start: usize,
@@ -105,12 +106,21 @@ struct Excess {
 }
 
 impl Cutter {
-    fn new(line_bytes_max: usize) -> Self {
+    /// Cuts lines of at most `line_bytes_max` bytes.
+    #[must_use]
+    pub fn new(line_bytes_max: usize) -> Self {
         let spare = Spare::default();
         Self { buffer: Vec::new(), start: 0, searched: 0, line_bytes_max, too_long: None, spare }
     }
 
-    fn next_line(&mut self) -> Option<Line> {
+    /// Where the next bytes are to be added.
+    pub fn room(&mut self) -> &mut Vec<u8> {
+        self.compact();
+        &mut self.buffer
+    }
+
+    /// The next line that is already there.
+    pub fn next_line(&mut self) -> Option<Line> {
         loop {
             let rest = self.buffer.get(self.searched..)?;
             let Some(offset) = memchr::memchr(b'\n', rest) else {

@@ -25,6 +25,9 @@ use crate::paths::{self, BadDataDir};
 /// The longest name of a door, in bytes.
 pub const NAME_BYTES_MAX: usize = 24;
 
+/// The door of the hub of a data folder.
+pub const HUB: &str = "hub";
+
 /// What the file of a door ends in.
 const END: &str = ".sock";
 
@@ -122,6 +125,29 @@ impl Door {
 use crate::local::unix::enter;
 #[cfg(windows)]
 use crate::local::windows::enter;
+
+#[cfg(unix)]
+impl Door {
+    /// Goes through the door and waits for nothing: for those who have no runtime.
+    ///
+    /// # Errors
+    /// As [`Door::enter`]; a door that nobody listens behind stays, and [`io::ErrorKind::ConnectionRefused`] says so.
+    pub fn enter_blocking(&self) -> io::Result<std::os::unix::net::UnixStream> {
+        unix::enter_blocking(&self.path)
+    }
+
+    /// Whether a door stands here, with or without somebody behind it.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
+    }
+
+    /// The file beside the door that its keeper holds locked.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.with_extension("lock")
+    }
+}
 
 /// Sixteen hexadecimal digits that stand for a path.
 fn hash(path: &Path) -> String {

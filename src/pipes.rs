@@ -86,6 +86,31 @@ pub fn take_stdio() -> io::Result<Stdio> {
     }
 }
 
+/// The same for one who blocks: stdin and stdout as files.
+///
+/// # Errors
+/// When the descriptors cannot be duplicated, which means that they are closed.
+#[cfg(unix)]
+pub fn take_files() -> io::Result<(std::fs::File, std::fs::File)> {
+    if let Err(error) = inherited::keep_from_children() {
+        tracing::warn!(%error, "a hub may inherit descriptors of the client");
+    }
+    let (stdin, stdout) = ready::take_descriptors()?;
+    Ok((stdin.into(), stdout.into()))
+}
+
+/// Both directions of a socket, without blocking.
+///
+/// # Errors
+/// When it is none, or the system refuses.
+#[cfg(unix)]
+pub fn socket(socket: &std::os::fd::OwnedFd) -> io::Result<Stdio> {
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "is no socket");
+    let source = Source(SourceKind::Ready(ready::Ready::reader(socket).ok_or_else(none)?));
+    let sink = Sink(SinkKind::Ready(ready::Ready::writer(socket).ok_or_else(none)?));
+    Ok(Stdio { source, sink })
+}
+
 /// Our end of a server's stdout.
 ///
 /// # Errors

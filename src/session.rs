@@ -1,6 +1,8 @@
 //! One attached client: a pair of line streams, its era, and exactly one answer to each request.
 
+mod around;
 mod asks;
+pub mod attached;
 pub mod call;
 mod exchange;
 mod grants;
@@ -27,16 +29,16 @@ pub mod switchboard;
 mod tasks;
 mod teller;
 mod tenant;
+mod ticket;
 pub mod unasked;
 mod whereabouts;
 mod work;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::clients::{Clients, Limits};
 use crate::downstream::client::ClientId;
@@ -46,8 +48,8 @@ use crate::era::Era;
 use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
-use crate::roster::Roster;
 use crate::router::{Call, Router};
+pub use crate::session::around::Around;
 use crate::session::handoff::HandedOff;
 use crate::session::lists::Shown;
 use crate::session::outlet::Outlet;
@@ -58,6 +60,7 @@ use crate::session::reply::{Rpc, code};
 use crate::session::request::Request;
 use crate::session::settle::{Settled, Settling};
 use crate::session::switchboard::Switchboard;
+use crate::session::ticket::Ticket;
 use crate::session::unasked::Unasked;
 use crate::store::Journal;
 use crate::store::ids::{CallIds, SessionId};
@@ -121,33 +124,7 @@ pub struct Rules {
     limits: Limits,
 }
 
-/// Whom a client belongs to.
-pub struct Around {
-    /// Its servers.
-    pub router: Arc<Router>,
-    /// The record.
-    pub journal: Journal,
-    /// The way to it.
-    pub outlet: Arc<Outlet>,
-    /// What servers say to it unasked.
-    pub unasked: Arc<Unasked>,
-    /// Who else is there.
-    pub switchboard: Arc<Switchboard>,
-    /// The ids of all calls.
-    pub call_ids: Arc<CallIds>,
-    /// What servers are told about it.
-    pub face: watch::Sender<Face>,
-    /// How long it may take to come back to a question.
-    pub question_expiry: Duration,
-    /// What it can stand, whoever it is.
-    pub clients: Clients,
-    /// Who is attached.
-    pub roster: Arc<Roster>,
-    /// The process that it started.
-    pub pid: u32,
-}
-
-type Permit = Option<OwnedSemaphorePermit>;
+type Permit = Option<Ticket>;
 
 impl Client {
     /// A client that has said nothing yet.
@@ -164,10 +141,15 @@ impl Client {
             question_expiry,
             clients,
             roster,
-            pid,
+            front,
         } = around;
+        if let Some(front) = front {
+            unasked.asks.count_on(front.last_ask);
+        }
+        let process = front.map_or_else(std::process::id, |front| front.pid);
+        let sessions = Sessions::new(journal.clone(), roster, (process, front.map(|front| front.session)));
         Arc::new(Self {
-            sessions: Sessions::new(journal.clone(), roster, pid),
+            sessions,
             router,
             journal,
             settling: Settling::new(Arc::clone(&outlet)),
@@ -249,7 +231,7 @@ impl Client {
             self.outlet.room().await;
         }
         let cost = u32::try_from((bytes + REQUEST_BYTES).min(IN_FLIGHT_BYTES_MAX)).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).acquire_many_owned(cost).await.ok()
+        Arc::clone(&self.room).acquire_many_owned(cost).await.ok().map(|room| Ticket::new(Some(room)))
     }
 
     /// Hears one line; a panic of ours costs this line only.
@@ -367,6 +349,9 @@ impl Client {
         match Request::read(line, envelope, meta, rules, self) {
             Ok(request) => {
                 let sender = self.lock().sender.clone().filter(|_| rules.era == Era::Legacy);
+                if let Some(permit) = &permit {
+                    request.place.asking().is_known_as(permit.call(), permit.ended());
+                }
                 let request = Request { permit, call: Call { sender, ..request.call }, ..request };
                 match &*request.method {
                     "resources/subscribe" | "resources/unsubscribe" => {
@@ -379,7 +364,8 @@ impl Client {
                 }
             }
             Err(rpc) if envelope.method.as_deref() == Some("tools/call") => {
-                let settled = row::rejected(self, rules, id, line.len(), rpc.frame(id));
+                let given = permit.as_ref().and_then(Ticket::call);
+                let settled = row::rejected(self, rules, (id, given), line.len(), rpc.frame(id));
                 self.settling.settle(Settled { permit, ..settled });
             }
             Err(rpc) => self.outlet.answer(rpc.frame(id), permit),

@@ -20,9 +20,30 @@ pub enum StopReason {
     Terminate,
     /// SIGHUP.
     HangUp,
+    /// The front that the client was attached through is gone, and did not say why.
+    FrontGone,
+    /// Nobody was attached to the hub for a while.
+    Idle,
 }
 
 impl StopReason {
+    const ALL: [Self; 8] = [
+        Self::EndOfInput,
+        Self::InputFault,
+        Self::OutputClosed,
+        Self::Interrupt,
+        Self::Terminate,
+        Self::HangUp,
+        Self::FrontGone,
+        Self::Idle,
+    ];
+
+    /// The reason that a word stands for; one that is not known is a front that is gone.
+    #[must_use]
+    pub fn of_word(word: &[u8]) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.word().as_bytes() == word).unwrap_or(Self::FrontGone)
+    }
+
     /// The word for the reason in rows and log lines.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -33,6 +54,8 @@ impl StopReason {
             Self::Interrupt => "sigint",
             Self::Terminate => "sigterm",
             Self::HangUp => "sighup",
+            Self::FrontGone => "front_gone",
+            Self::Idle => "idle",
         }
     }
 }

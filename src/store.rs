@@ -123,6 +123,12 @@ impl Journal {
         self.tell(Job::Closed { id, reason: reason.to_owned(), at_ms: stamp::now_ms() });
     }
 
+    /// A front lives on whose hub died: the calls that ran in that are lost. What is told of one of them later
+    /// replaces it.
+    pub fn hub_lost(&self, front: SessionId) {
+        self.tell(Job::Lost(front));
+    }
+
     /// Something happened to a server.
     pub fn server_event(&self, event: ServerEvent) {
         self.tell(Job::Event(event));

@@ -45,7 +45,7 @@ async def large_answers(link):
 
 
 async def main():
-    serve = ["serve", "--config", str(config), "--data-dir", f"{room}/hurried"]
+    serve = ["serve", "--in-process", "--config", str(config), "--data-dir", f"{room}/hurried"]
     async with sdk.connect(os.environ["BRIDGE"], serve, {}, mode, "claude-ai", Ears()) as link:
         # From here on the SDK knows which tools have an output schema.
         await link.tools()

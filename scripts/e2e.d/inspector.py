@@ -23,7 +23,7 @@ PATIENCE_S = 60
 def command(server):
     """What the Inspector starts: the bridge, or the server itself under its own names."""
     if not is_direct:
-        return [os.environ["BRIDGE"], "serve", "--config", f"{room}/config.toml", "--data-dir", f"{room}/data"]
+        return [os.environ["BRIDGE"], "serve", "--in-process", "--config", f"{room}/config.toml", "--data-dir", f"{room}/data"]
     with open(f"{room}/config.toml", "rb") as file:
         one = tomllib.load(file)["servers"][server]
     return [one["command"], *one["args"]]

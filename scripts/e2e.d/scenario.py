@@ -35,7 +35,7 @@ SERVERS = ["mcp_server_time", "server-everything", "server_modern.py", "server_l
 def connect(ears):
     if is_direct:
         return direct.connect(sdk, config, mode, client_name, ears)
-    serve = ["serve", "--config", config, "--data-dir", f"{room}/data"]
+    serve = ["serve", "--in-process", "--config", config, "--data-dir", f"{room}/data"]
     return sdk.connect(os.environ["BRIDGE"], serve, {}, mode, client_name, ears)
 
 

@@ -20,6 +20,7 @@ use crate::roster::{Present, Roster};
 use crate::router::offers::{Offers, View};
 use crate::store::Journal;
 use crate::store::stamp;
+use crate::version;
 
 /// Names that met, as many as are told in words.
 const CLASHES_TOLD: usize = 20;
@@ -69,7 +70,7 @@ pub fn data(sources: &Sources) -> Value {
     });
     json!({
         "bridge": {
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": version::own(),
             "pid": std::process::id(),
             "uptimeSeconds": sources.started.elapsed().as_secs(),
         },

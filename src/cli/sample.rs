@@ -15,6 +15,7 @@ use crate::lines::{Line, Lines};
 use crate::pipes::{self, Stdio};
 use crate::session::outlet::Outlet;
 use crate::tap::tap;
+use crate::version;
 use crate::wire::Frame;
 
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -62,7 +63,7 @@ pub fn run() -> anyhow::Result<()> {
 impl ServerHandler for Sample {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new("bridge-sample", env!("CARGO_PKG_VERSION")))
+            .with_server_info(Implementation::new("bridge-sample", version::own()))
     }
 
     async fn list_tools(

@@ -2,8 +2,12 @@
 
 use std::io::IsTerminal;
 
+#[cfg(unix)]
+use crate::front;
 use crate::logging;
 use crate::paths::Overrides;
+#[cfg(unix)]
+use crate::paths::Paths;
 
 /// Serves one client on stdin and stdout.
 #[derive(Debug, clap::Args)]
@@ -18,16 +22,38 @@ Example of an entry in a client's configuration:
   {\"mcpServers\": {\"bridge\": {
     \"command\": \"/absolute/path/to/bridge\", \"args\": [\"serve\"]
   }}}")]
-pub struct Args {}
+pub struct Args {
+    /// Serves in this one process, without a hub behind it: what dies then is the session
+    #[arg(long)]
+    in_process: bool,
+}
 
 /// Serves until the client goes away.
 ///
 /// # Errors
 /// When stdin or stdout is closed from the start, or there is no place for the data.
-pub fn run(_args: &Args, overrides: Overrides) -> anyhow::Result<()> {
+pub fn run(args: &Args, overrides: Overrides) -> anyhow::Result<()> {
     let _log = logging::start(None);
     if std::io::stdin().is_terminal() {
         tracing::info!("stdin is a terminal: this is what an AI client starts; see bridge serve --help");
     }
+    #[cfg(unix)]
+    if !args.in_process {
+        match front(&overrides) {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "serving in this process"),
+        }
+    }
     crate::serve::run(overrides)
+}
+
+/// Serves through a hub.
+///
+/// # Errors
+/// When there is none, and nothing was read yet.
+#[cfg(unix)]
+fn front(overrides: &Overrides) -> anyhow::Result<()> {
+    let paths = Paths::find(overrides.clone())?;
+    paths.create()?;
+    Ok(front::run::run(&paths)?)
 }

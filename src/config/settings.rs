@@ -49,6 +49,8 @@ pub struct Settings {
     /// `user_idle_m`, 0 to 10,080, default 15: a user's connections, and those of all the user's threads, end
     /// when the user has made no call for so long; `None` (0) is never.
     pub user_idle: Option<Duration>,
+    /// `hub_idle_m`, 1 to 10,080, default 10: the hub ends when no client has been attached for so long.
+    pub hub_idle: Duration,
 }
 
 /// What the row of an answered call survives.
@@ -84,12 +86,13 @@ impl Default for Settings {
             capacity: Capacity::default(),
             thread_idle: Some(MINUTE * 60),
             user_idle: Some(MINUTE * 15),
+            hub_idle: MINUTE * 10,
         }
     }
 }
 
 impl Settings {
-    const KEYS: [&str; 15] = [
+    const KEYS: [&str; 16] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -105,6 +108,7 @@ impl Settings {
         "recovery_timeout_s",
         "thread_idle_m",
         "user_idle_m",
+        "hub_idle_m",
     ];
 
     /// The keys whose values differ: those that hold for every server's next life, and those that need a new
@@ -137,6 +141,7 @@ impl Settings {
             ("handoff_after_s", old.handoff_after != new.handoff_after),
             ("thread_idle_m", old.thread_idle != new.thread_idle),
             ("user_idle_m", old.user_idle != new.user_idle),
+            ("hub_idle_m", old.hub_idle != new.hub_idle),
         ];
         let differing = |all: &[(&'static str, bool)]| {
             all.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
@@ -184,6 +189,9 @@ impl Settings {
             capacity: Said::read(&mut fields, report).over(&usual.capacity),
             thread_idle: idle(&mut fields, "thread_idle_m", usual.thread_idle, report),
             user_idle: idle(&mut fields, "user_idle_m", usual.user_idle, report),
+            hub_idle: fields
+                .number("hub_idle_m", (1, 10_080), report)
+                .map_or(usual.hub_idle, |minutes| MINUTE * minutes),
         };
         fields.refuse_others(&[&Self::KEYS[..], &Said::KEYS].concat(), report);
         settings

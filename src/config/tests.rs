@@ -78,7 +78,7 @@ fn every_setting_is_read() {
          stderr_log_max_kib = 16\nin_line_max_mib = 1\nout_line_max_mib = 2\nfailure_threshold = 3\n\
          recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n\
          handoff_after_s = 5\nmax_connections = 11\nmax_concurrent = 12\nmax_queue = 13\nqueue_timeout_s = 14\n\
-         thread_idle_m = 0\nuser_idle_m = 16\n");
+         thread_idle_m = 0\nuser_idle_m = 16\nhub_idle_m = 17\n");
     assert_eq!(shown(&loaded), "usable: ");
     let expected = Settings {
         first_list_wait: Duration::ZERO,
@@ -97,6 +97,7 @@ fn every_setting_is_read() {
         capacity: capacity((11, 12, 13, 14)),
         thread_idle: None,
         user_idle: Some(Duration::from_secs(960)),
+        hub_idle: Duration::from_secs(1020),
     };
     assert_eq!(loaded.config.settings, expected);
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::era::{Era, LEGACY_VERSIONS, MODERN_VERSION};
+use crate::version;
 use crate::wire::object;
 
 /// What a server said of itself: the result of `initialize` or of `server/discover`.
@@ -161,7 +162,7 @@ impl Face {
     }
 
     fn info(&self) -> Arc<str> {
-        let own = || json!({ "name": "bridge", "version": env!("CARGO_PKG_VERSION") }).to_string().into();
+        let own = || json!({ "name": "bridge", "version": version::own() }).to_string().into();
         self.info.clone().unwrap_or_else(own)
     }
 }

@@ -24,6 +24,11 @@ pub trait Hears: Send + Sync {
         None
     }
 
+    /// The request is about to be written to a server; false when it must not be.
+    fn leaves(&self) -> bool {
+        true
+    }
+
     /// How ready the request is to carry a question of the server to the client.
     fn carries(&self) -> Carries {
         Carries::Nothing

@@ -67,6 +67,17 @@ pub(super) async fn enter(path: &Path) -> io::Result<Stream> {
     Ok(stream)
 }
 
+pub(super) fn enter_blocking(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
+    use std::os::unix::fs::MetadataExt;
+    let found = path.symlink_metadata()?;
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no socket"));
+    }
+    // Its folder is this user's alone, so that nobody else listens behind a socket of this user's.
+    admit(found.uid())?;
+    std::os::unix::net::UnixStream::connect(path)
+}
+
 /// Whether the other end, which belongs to this user, is ours.
 pub(super) fn admit(uid: u32) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();

@@ -11,10 +11,12 @@ use crate::guard;
 use crate::lines::Lines;
 use crate::pipes::{Sink, Source};
 use crate::serve::house::doors::Doors;
+use crate::session::attached::Fronted;
 use crate::session::outlet::Outlet;
 use crate::session::unasked::Unasked;
 use crate::session::{Around, Client};
 use crate::shutdown::{Closing, StopReason};
+use crate::store::ids::SessionId;
 use crate::store::lock::SessionLock;
 
 /// After the end of input, calls that are under way have this long to be answered.
@@ -35,20 +37,45 @@ pub struct Attached {
     doors: Arc<Doors>,
 }
 
+/// What a client says.
+#[derive(Debug)]
+pub enum Input {
+    /// Line by line.
+    Lines(Source),
+    /// Through its front, frame by frame.
+    Frames(Source),
+}
+
 /// A client that is served on its two streams.
 pub struct Served {
     attached: Attached,
     closing: Closing,
     writer: JoinHandle<()>,
-    reader: JoinHandle<std::io::Result<()>>,
+    reader: JoinHandle<std::io::Result<StopReason>>,
     settling: JoinHandle<()>,
     changes: JoinHandle<()>,
 }
 
+impl Input {
+    /// Has the client hear all of it; why it ended.
+    async fn read_in(self, client: &Arc<Client>, line_bytes_max: usize) -> std::io::Result<StopReason> {
+        match self {
+            Self::Lines(source) => {
+                client.read_in(Lines::new(source, line_bytes_max)).await?;
+                Ok(StopReason::EndOfInput)
+            }
+            Self::Frames(source) => {
+                let word = client.read_frames(source).await?;
+                Ok(word.map_or(StopReason::FrontGone, |word| StopReason::of_word(&word)))
+            }
+        }
+    }
+}
+
 impl Attached {
-    /// A client that has said nothing yet, started by this process.
-    pub(super) fn new(doors: &Arc<Doors>, pid: u32) -> Self {
-        let (id, outlet) = (ClientId::next(), Arc::new(Outlet::default()));
+    /// A client that has said nothing yet, here or to an earlier hub of its front.
+    pub(super) fn new(doors: &Arc<Doors>, outlet: Outlet, front: Option<Fronted>) -> Self {
+        let (id, outlet) = (ClientId::next(), Arc::new(outlet));
         let (face, shown) = tokio::sync::watch::channel(Face::default());
         let unasked = Unasked::new(id, Arc::clone(&outlet), shown.clone());
         let client = Client::new(Around {
@@ -62,16 +89,27 @@ impl Attached {
             question_expiry: doors.question_expiry,
             clients: doors.clients.clone(),
             roster: Arc::clone(&doors.roster),
-            pid,
+            front,
         });
         doors.faces.add(id, shown);
         doors.switchboard.add(&unasked);
         Self { id, client, unasked, outlet, doors: Arc::clone(doors) }
     }
 
+    /// The longest line that it may send, in bytes.
+    #[must_use]
+    pub fn line_bytes_max(&self) -> usize {
+        self.doors.in_line_bytes_max
+    }
+
+    /// An earlier hub of its front died: what that left running is closed in the record.
+    pub fn hub_lost(&self, session: SessionId) {
+        self.doors.journal.hub_lost(session);
+    }
+
     /// Serves it until either stream ends or somebody asks to stop, and lets it go. Others are served on.
-    pub async fn serve(self, source: Source, sink: Sink, closing: Closing) -> StopReason {
-        let mut served = self.begin(source, sink, closing);
+    pub async fn serve(self, input: Input, sink: Sink, closing: Closing) -> StopReason {
+        let mut served = self.begin(input, sink, closing);
         let reason = served.over().await;
         served.hush(reason).await;
         served.end(reason).await;
@@ -80,8 +118,8 @@ impl Attached {
     }
 
     /// Begins to serve it, on the runtime that has all lines.
-    pub fn begin(self, source: Source, sink: Sink, closing: Closing) -> Served {
-        let input = Lines::new(source, self.doors.in_line_bytes_max);
+    pub fn begin(self, input: Input, sink: Sink, closing: Closing) -> Served {
+        let line_bytes_max = self.doors.in_line_bytes_max;
         let outlet = Arc::clone(&self.outlet);
         let writer = tokio::spawn({
             let closing = closing.clone();
@@ -94,7 +132,7 @@ impl Attached {
         });
         let reader = tokio::spawn({
             let client = Arc::clone(&self.client);
-            async move { client.read_in(input).await }
+            async move { input.read_in(&client, line_bytes_max).await }
         });
         let settling = tokio::spawn({
             let client = Arc::clone(&self.client);
@@ -131,7 +169,7 @@ impl Served {
             tokio::select! {
                 reason = closing.raised() => return reason,
                 ended = &mut *reader => closing.raise(match ended {
-                    Ok(Ok(())) => StopReason::EndOfInput,
+                    Ok(Ok(reason)) => reason,
                     Ok(Err(error)) => {
                         tracing::error!(%error, "client's input cannot be read");
                         StopReason::InputFault

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::OptionFuture;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::builtin::status::Sources;
@@ -35,6 +35,8 @@ use crate::serve::desk::Desk;
 use crate::serve::house::doors::Doors;
 use crate::serve::house::servers::{Yard, known};
 use crate::serve::reload::{Order, Reloader};
+use crate::session::attached::Fronted;
+use crate::session::outlet::Outlet;
 use crate::session::switchboard::Switchboard;
 use crate::store::{Durability, Journal, Options};
 
@@ -54,7 +56,7 @@ pub struct House {
 
 impl House {
     /// Builds the house. Nothing here waits for a disk or a server.
-    pub fn build(paths: &Paths, loaded: Loaded, started: Instant, lines: &Handle, work: &Runtime) -> Self {
+    pub fn build(paths: &Paths, loaded: Loaded, started: Instant, (lines, work): (&Handle, &Handle)) -> Self {
         let settings = loaded.config.settings.clone();
         let clients = Clients::new(loaded.config.clients.clone(), &settings);
         let journal = Journal::open(&paths.data_dir, options(&settings));
@@ -74,7 +76,7 @@ impl House {
         let roster = Arc::<Roster>::default();
         let pulse = Pulse::new(NOT_QUICK_AFTER);
         let tenants = Tenants::new(Patience::of(&settings));
-        let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.handle().clone() };
+        let commons = Commons { tenants, pulse: Arc::clone(&pulse), work: work.clone() };
         let yard = Yard {
             commons,
             lines: lines.clone(),
@@ -126,11 +128,17 @@ impl House {
         self.sources.fleet.all().len()
     }
 
-    /// One more client, started by this process: it has its own session, era, capabilities and subscriptions, and
-    /// hears nothing of the others.
+    /// One more client: it has its own session, era, capabilities and subscriptions, and hears nothing of the
+    /// others.
     #[must_use]
-    pub fn attach(&self, pid: u32) -> Attached {
-        Attached::new(&self.doors, pid)
+    pub fn attach(&self) -> Attached {
+        Attached::new(&self.doors, Outlet::default(), None)
+    }
+
+    /// The same, for one that is attached through its front.
+    #[must_use]
+    pub fn attach_front(&self, outlet: Outlet, front: Fronted) -> Attached {
+        Attached::new(&self.doors, outlet, Some(front))
     }
 
     /// Tells calls that they are not quick, on the runtime that has all lines; ends never.

@@ -78,6 +78,11 @@ impl Asks {
         Self { outlet, table: Mutex::default() }
     }
 
+    /// Ids up to this one were used by another hub.
+    pub fn count_on(&self, last: u32) {
+        self.lock().last = last;
+    }
+
     /// The client has opened a session in which it takes requests.
     pub fn open(&self) {
         self.lock().direct = true;

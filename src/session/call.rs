@@ -26,7 +26,7 @@ const AROUND_REQUESTS_BYTES: usize = 256;
 /// Runs a request to its end, whatever that is. Only a call of a tool has a row.
 pub async fn run(client: Arc<Client>, request: Request) {
     let Request { call, method, thing, rules, capabilities, comes_back, place, permit } = request;
-    let mut row = (*method == *"tools/call").then(|| Row::new(&client, rules, place.id(), &call));
+    let mut row = (*method == *"tools/call").then(|| Row::new(&client, rules, &place, &call));
     let begun = match comes_back {
         Some(back) => client.comes_back(&call, &back, (&method, &thing), place.asking(), capabilities),
         None => client.find(&method, &thing).await.map(|places| {
@@ -57,7 +57,13 @@ pub async fn run(client: Arc<Client>, request: Request) {
                 row.route(&way.exchange.routed);
             }
             let patience = row.as_ref().and_then(|row| Client::patience(row, &way, rules, &asking));
-            let work = guard::run(|| way.go(&client), asking.called_off());
+            let work = async {
+                match asking.ended() {
+                    // It is only told what became of it.
+                    Some(why) => Guarded::CalledOff(why),
+                    None => guard::run(|| way.go(&client), asking.called_off()).await,
+                }
+            };
             let (guarded, running) = match &row {
                 None => (work.await, None),
                 Some(row) => client.ended(work, row, rules.era, patience, &mut waits).await,

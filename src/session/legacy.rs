@@ -9,6 +9,7 @@ use crate::era::{Era, LEGACY_VERSIONS};
 use crate::session::introduction::Introduction;
 use crate::session::reply::Rpc;
 use crate::store::rows::ClientInfo;
+use crate::version;
 use crate::wire::object;
 
 /// The only revision with batches.
@@ -100,7 +101,7 @@ pub fn initialized(version: &str, introduction: &Introduction) -> String {
 /// Who the bridge is.
 #[must_use]
 pub fn server_info() -> serde_json::Value {
-    json!({ "name": "bridge", "title": "bridge", "version": env!("CARGO_PKG_VERSION") })
+    json!({ "name": "bridge", "title": "bridge", "version": version::own() })
 }
 
 #[cfg(test)]

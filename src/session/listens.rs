@@ -4,10 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::session::grants::Grant;
 use crate::session::listen::Listen;
+use crate::session::ticket::Ticket;
 
 /// The open `subscriptions/listen` of one client, each with what servers were asked to tell for it.
 #[derive(Debug, Default)]
-pub struct Listens(Mutex<Vec<(Arc<Listen>, Vec<Grant>)>>);
+pub struct Listens(Mutex<Vec<Open>>);
+
+/// One that is open; its ticket says, when it goes, that it is over.
+type Open = (Arc<Listen>, Vec<Grant>, Option<Ticket>);
 
 /// There are too many.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ impl Listens {
     pub fn add(
         &self,
         listen: Listen,
-        grants: Vec<Grant>,
+        (grants, ticket): (Vec<Grant>, Option<Ticket>),
         max: usize,
         acknowledge: impl FnOnce(),
     ) -> Result<(), TooMany> {
@@ -30,20 +34,20 @@ impl Listens {
             return Err(TooMany);
         }
         acknowledge();
-        open.push((Arc::new(listen), grants));
+        open.push((Arc::new(listen), grants, ticket));
         Ok(())
     }
 
     /// Takes out the one with this id, in JSON; its servers need not tell any more.
-    pub fn remove(&self, id: &str) -> Option<(Arc<Listen>, Vec<Grant>)> {
+    pub fn remove(&self, id: &str) -> Option<Open> {
         let mut open = self.lock();
-        let place = open.iter().position(|(listen, _)| *listen.id == *id)?;
+        let place = open.iter().position(|(listen, ..)| *listen.id == *id)?;
         Some(open.remove(place))
     }
 
     /// Those that are open.
     pub fn all(&self) -> Vec<Arc<Listen>> {
-        self.lock().iter().map(|(listen, _)| Arc::clone(listen)).collect()
+        self.lock().iter().map(|(listen, ..)| Arc::clone(listen)).collect()
     }
 
     /// Those that hear of a resource of a server: those that name it; else those that name what it is a part
@@ -51,8 +55,8 @@ impl Listens {
     pub fn of_resource(&self, uri: &str, server: &str) -> Vec<Arc<Listen>> {
         let open = self.lock();
         let of = |hears: &dyn Fn(&Listen, &[Grant]) -> bool| -> Vec<Arc<Listen>> {
-            let hearing = open.iter().filter(|(listen, grants)| hears(listen, grants));
-            hearing.map(|(listen, _)| Arc::clone(listen)).collect()
+            let hearing = open.iter().filter(|(listen, grants, _)| hears(listen, grants));
+            hearing.map(|(listen, ..)| Arc::clone(listen)).collect()
         };
         let mut found = of(&|listen, _| listen.names_resource(uri));
         if found.is_empty() {
@@ -70,12 +74,12 @@ impl Listens {
     }
 
     /// Takes out all of them.
-    pub fn take_all(&self) -> Vec<Arc<Listen>> {
+    pub fn take_all(&self) -> Vec<(Arc<Listen>, Option<Ticket>)> {
         let all = std::mem::take(&mut *self.lock());
-        all.into_iter().map(|(listen, _)| listen).collect()
+        all.into_iter().map(|(listen, _, ticket)| (listen, ticket)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Listen>, Vec<Grant>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Open>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,9 +20,10 @@ impl Client {
         };
         if self.lock().legacy == Some(legacy::BATCH_VERSION) && !members.is_empty() {
             // Each answer holds its share of the room that the line took.
-            let share = permit.as_ref().map_or(0, |permit| permit.num_permits()) / members.len();
+            let mut left = members.len();
             for member in members {
-                let permit = permit.as_mut().and_then(|permit| permit.split(share));
+                let permit = permit.as_mut().map(|permit| permit.share(left));
+                left -= 1;
                 let member = Bytes::copy_from_slice(member.get().as_bytes());
                 // A batch in a batch is none, and must not take our stack.
                 if member.starts_with(b"[") {

@@ -1,16 +1,21 @@
 //! What goes to one client: a queue of lines in order, bounded in bytes, and who may add to it.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::{PipeWriter, Write};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::downstream::connection::SAID_BYTES_MAX;
 use crate::downstream::level::severity;
 use crate::downstream::relay::Unread;
+use crate::frames::{self, Kind};
 use crate::pipes::Sink;
 use crate::queue::{ByteQueue, Portion, Share, Weighs};
+use crate::session::ticket::Ticket;
+use crate::store::ids::CallId;
 use crate::wire::Frame;
 
 /// What may wait for a client that does not read, in bytes, before its servers are not read either.
@@ -23,6 +28,9 @@ const PIECES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Out {
     frame: Frame,
+    /// What it is for a front, and what that calls the request that it speaks of; 0 for none.
+    kind: Kind,
+    seq: u64,
     /// The room that the request took; given back when its answer is written.
     _permit: Option<OwnedSemaphorePermit>,
     /// What it takes of its server's share.
@@ -31,7 +39,7 @@ pub struct Out {
 
 impl Weighs for Out {
     fn bytes(&self) -> usize {
-        self.frame.len()
+        self.frame.len() + frames::HEAD_BYTES
     }
 }
 
@@ -49,6 +57,8 @@ pub struct Outlet {
     shares: Mutex<HashMap<u64, Arc<Share>>>,
     /// Notifications that the client missed because it did not read.
     dropped: AtomicU64,
+    /// For a front: where it is told which requests are about to be written to a server.
+    dispatched: Option<PipeWriter>,
 }
 
 impl Default for Outlet {
@@ -62,26 +72,64 @@ impl Default for Outlet {
             line_bytes_max,
             shares: Mutex::default(),
             dropped: AtomicU64::new(0),
+            dispatched: None,
         }
     }
 }
 
 impl Outlet {
-    /// Adds an answer; `permit` is the room that its request took.
-    pub fn answer(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
+    /// The way to a front: every line goes in a frame ([`frames`]), and `dispatched` is told of each request
+    /// before it is written to a server. Writing to it must not block.
+    #[must_use]
+    pub fn framed(dispatched: PipeWriter) -> Self {
+        Self { dispatched: Some(dispatched), ..Self::default() }
+    }
+
+    /// Adds an answer, or what else is said in any case; `ticket` is the answered request's.
+    pub fn answer(&self, frame: Frame, ticket: Option<Ticket>) {
+        let Some((seq, permit)) = ticket.unwrap_or_default().answered() else { return };
         // After the end of the session nobody reads it.
-        let _ = self.queue.push(Out { frame, _permit: permit, _portion: None });
+        let _ = self.queue.push(Out { frame, kind: kind(seq), seq, _permit: permit, _portion: None });
+    }
+
+    /// Tells a front that a request has no answer.
+    pub fn unanswered(&self, seq: u64) {
+        self.say_bare(Kind::Answer, seq);
+    }
+
+    /// Tells a front that somebody is here.
+    pub fn pong(&self, seq: u64) {
+        self.say_bare(Kind::Pong, seq);
+    }
+
+    fn say_bare(&self, kind: Kind, seq: u64) {
+        let frame = Frame::Flat(Bytes::new());
+        // After the end of the session nobody reads it.
+        let _ = self.queue.push(Out { frame, kind, seq, _permit: None, _portion: None });
+    }
+
+    /// Tells a front that a request is about to be written to a server; false when it cannot be told, and the
+    /// request must not be written.
+    #[must_use]
+    pub fn dispatched(&self, call: CallId) -> bool {
+        let Some(mut front) = self.dispatched.as_ref() else { return true };
+        let told = front.write(&call.number().to_le_bytes());
+        told.inspect_err(|error| tracing::error!(%call, %error, "front cannot be told of a request")).is_ok()
     }
 
     /// Counts the bytes of an answer that is on its way through the record.
     pub fn expect(&self, bytes: usize) {
-        self.queue.reserve(bytes);
+        self.queue.reserve(bytes + frames::HEAD_BYTES);
     }
 
     /// Adds an answer that was expected.
-    pub fn expected(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) {
+    pub fn expected(&self, frame: Frame, ticket: Option<Ticket>) {
+        let Some((seq, permit)) = ticket.unwrap_or_default().answered() else {
+            return self.queue.written(frame.len() + frames::HEAD_BYTES);
+        };
         // After the end of the session nobody reads it.
-        let _ = self.queue.push_reserved(Out { frame, _permit: permit, _portion: None });
+        let _ =
+            self.queue.push_reserved(Out { frame, kind: kind(seq), seq, _permit: permit, _portion: None });
     }
 
     /// Adds what a server said unasked: others are not kept waiting by more of it than its share. Of a server that
@@ -131,7 +179,7 @@ impl Outlet {
         }
         let portion = share.map(|share| share.take(frame.len()));
         // After the end of the session nobody reads it.
-        let _ = self.queue.push(Out { frame, _permit: None, _portion: portion });
+        let _ = self.queue.push(Out { frame, kind: Kind::Line, seq: 0, _permit: None, _portion: portion });
     }
 
     /// From now on the client reads lines of at most so many bytes.
@@ -212,6 +260,7 @@ impl Outlet {
                 && let Some(out) = waiting.pop_front()
             {
                 bytes += out.bytes();
+                pieces.extend(self.head(&out));
                 pieces.extend(out.frame.pieces().iter().cloned());
                 taken.push(out);
             }
@@ -222,6 +271,18 @@ impl Outlet {
             self.queue.written(bytes);
         }
     }
+}
+
+impl Outlet {
+    fn head(&self, out: &Out) -> Option<Bytes> {
+        self.dispatched.as_ref()?;
+        Some(Bytes::copy_from_slice(&frames::head(out.kind, out.seq, out.frame.len())))
+    }
+}
+
+/// What a line is that answers this request.
+fn kind(seq: u64) -> Kind {
+    if seq == 0 { Kind::Line } else { Kind::Answer }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::downstream::relay::{Carries, Hears, Unread};
 use crate::guard::CalledOff;
 use crate::session::exchange::is_able;
 use crate::session::outlet::Outlet;
+use crate::store::ids::CallId;
 use crate::wire::{Cut, Frame, Span, splice};
 
 /// The table of one client. Two requests may carry one id: both are answered.
@@ -51,6 +52,8 @@ pub struct Asking {
     changed: Notify,
     /// The client's own words when it took the request back, and where the id stands in them.
     withdrawn: OnceLock<(Bytes, Span)>,
+    /// What its front says of it: its id in the record, and how it ended if an earlier hub died of it.
+    known: OnceLock<(Option<CallId>, Option<CalledOff>)>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +103,7 @@ impl Pending {
             state: Mutex::default(),
             changed: Notify::new(),
             withdrawn: OnceLock::new(),
+            known: OnceLock::new(),
         });
         let same = table.waiting.entry(id.into()).or_default();
         same.push(Arc::clone(&asking));
@@ -180,6 +184,24 @@ impl Drop for Place {
 }
 
 impl Asking {
+    /// What its front says of it.
+    pub fn is_known_as(&self, call: Option<CallId>, ended: Option<CalledOff>) {
+        // It is said once.
+        let _ = self.known.set((call, ended));
+    }
+
+    /// Its id in the record, where its front gave it one.
+    #[must_use]
+    pub fn call(&self) -> Option<CallId> {
+        self.known.get()?.0
+    }
+
+    /// How it ended, if it is only to be told.
+    #[must_use]
+    pub fn ended(&self) -> Option<CalledOff> {
+        self.known.get()?.1
+    }
+
     /// Calls the request off; the first reason counts.
     pub fn call_off(&self, why: CalledOff) {
         self.lock().called_off.get_or_insert(why);
@@ -244,6 +266,10 @@ impl Asking {
 }
 
 impl Hears for Asking {
+    fn leaves(&self) -> bool {
+        self.call().is_none_or(|call| self.outlet.dispatched(call))
+    }
+
     fn progress(&self, line: &Bytes, token: Span, said: Unread<'_>) {
         let follower = match &*self.lock() {
             // Its client has an answer, if only a question; progress never follows that.

@@ -19,6 +19,8 @@ pub struct Sessions {
     roster: Arc<Roster>,
     /// The process that the client started.
     pid: u32,
+    /// The first of the sessions, where a front holds their locks.
+    first: Option<SessionId>,
     open: Mutex<Open>,
 }
 
@@ -32,8 +34,8 @@ struct Open {
 
 impl Sessions {
     /// No session is open.
-    pub fn new(journal: Journal, roster: Arc<Roster>, pid: u32) -> Self {
-        Self { journal, roster, pid, open: Mutex::default() }
+    pub fn new(journal: Journal, roster: Arc<Roster>, (pid, first): (u32, Option<SessionId>)) -> Self {
+        Self { journal, roster, pid, first, open: Mutex::default() }
     }
 
     /// `initialize` opens the session, or renews it.
@@ -83,10 +85,11 @@ impl Sessions {
 
     fn start(&self, all: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
         let now = stamp::now_ms();
-        let id = SessionId::new(now);
-        let lock = SessionLock::create(self.journal.data_dir(), id)
-            .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
-        all.push((id, lock.ok()));
+        let (id, lock) = match self.first {
+            Some(first) => (first.nth(all.len()), None),
+            None => self.locked(SessionId::new(now)),
+        };
+        all.push((id, lock));
         self.roster.add(Present { session: id, client: client.clone(), pid: self.pid, since_ms: now });
         tracing::info!(
             session = %id,
@@ -95,16 +98,20 @@ impl Sessions {
             protocol = client.protocol_version,
             "session opened"
         );
-        // The front has a process of its own; the row names the one that writes it.
-        let pid = std::process::id();
         self.journal.session_opened(SessionOpened {
             id,
             transport: "stdio",
             client,
-            pid,
+            pid: self.pid,
             created_at_ms: now,
         });
         id
+    }
+
+    fn locked(&self, id: SessionId) -> (SessionId, Option<SessionLock>) {
+        let lock = SessionLock::create(self.journal.data_dir(), id)
+            .inspect_err(|error| tracing::warn!(session = %id, %error, "session cannot be locked"));
+        (id, lock.ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

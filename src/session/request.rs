@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::downstream::level::severity;
 use crate::era::Era;
@@ -13,7 +12,7 @@ use crate::outcome::Cause;
 use crate::router::{Call, Routed};
 use crate::session::pending::{Extras, Place};
 use crate::session::reply::{Rpc, code};
-use crate::session::{Client, Rules, tenant, unknown_method};
+use crate::session::{Client, Permit, Rules, tenant, unknown_method};
 use crate::wire::{Envelope, Meta, Params, object, span_of};
 
 /// A request that was read and not yet routed.
@@ -34,7 +33,7 @@ pub struct Request {
     /// Its place among those that have no answer.
     pub place: Place,
     /// The room that it takes.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Permit,
 }
 
 /// A client's answer to questions.

@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use crate::outcome::{Cause, Outcome};
 use crate::router::{Call, Routed};
+use crate::session::pending::Place;
 use crate::session::settle::Settled;
 use crate::session::teller::End;
 use crate::session::{Client, Rules};
+use crate::store::ids::CallId;
 use crate::store::rows::{CallBegun, CallFinished};
 use crate::store::stamp;
 use crate::wire::Frame;
@@ -26,12 +28,12 @@ pub struct Row {
 
 impl Row {
     /// The row of a call that came just now.
-    pub fn new(client: &Client, rules: Rules, request_id: &str, call: &Call) -> Self {
-        let started_at_ms = stamp::now_ms();
+    pub fn new(client: &Client, rules: Rules, place: &Place, call: &Call) -> Self {
+        let (id, started_at_ms) = numbered(client, place.asking().call());
         let begun = CallBegun {
-            call: client.call_ids.next(started_at_ms),
+            call: id,
             session: rules.session,
-            request_id: kept(request_id).to_owned(),
+            request_id: kept(place.id()).to_owned(),
             server: None,
             tool: kept(&call.shown).into(),
             started_at_ms,
@@ -60,14 +62,21 @@ impl Row {
 }
 
 /// The row of a call that could not even be read.
-pub fn rejected(client: &Client, rules: Rules, request_id: &str, bytes: usize, answer: Frame) -> Settled {
+pub fn rejected(
+    client: &Client,
+    rules: Rules,
+    (request_id, given): (&str, Option<CallId>),
+    bytes: usize,
+    answer: Frame,
+) -> Settled {
+    let (call, started_at_ms) = numbered(client, given);
     let begun = CallBegun {
-        call: client.call_ids.next(stamp::now_ms()),
+        call,
         session: rules.session,
         request_id: kept(request_id).to_owned(),
         server: None,
         tool: "".into(),
-        started_at_ms: stamp::now_ms(),
+        started_at_ms,
         request_bytes: bytes as u64,
     };
     let row = CallFinished {
@@ -78,6 +87,12 @@ pub fn rejected(client: &Client, rules: Rules, request_id: &str, bytes: usize, a
         response_bytes: answer.len() as u64,
     };
     Settled { row, frame: Some(answer), permit: None }
+}
+
+/// The id of a call and when it began, in Unix milliseconds: its front's word counts.
+fn numbered(client: &Client, given: Option<CallId>) -> (CallId, i64) {
+    let now_ms = stamp::now_ms();
+    given.map_or_else(|| (client.call_ids.next(now_ms), now_ms), |call| (call, call.started_at_ms()))
 }
 
 /// What is kept of a client's own words.

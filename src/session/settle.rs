@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::queue::{ByteQueue, Weighs};
 use crate::session::outlet::Outlet;
+use crate::session::ticket::Ticket;
 use crate::store::Journal;
 use crate::store::rows::CallFinished;
 use crate::wire::Frame;
@@ -19,7 +18,7 @@ pub struct Settled {
     /// Its answer; a request that was taken back gets none.
     pub frame: Option<Frame>,
     /// The room that the request took.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub permit: Option<Ticket>,
 }
 
 impl Weighs for Settled {
@@ -46,7 +45,9 @@ impl Settling {
 
     /// Hands over a call that has ended.
     pub fn settle(&self, settled: Settled) {
-        self.outlet.expect(settled.bytes());
+        if settled.frame.is_some() {
+            self.outlet.expect(settled.bytes());
+        }
         // It is closed only when every call has ended.
         let _ = self.waiting.push(settled);
     }

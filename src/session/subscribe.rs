@@ -20,6 +20,7 @@ use crate::session::grants::Grant;
 use crate::session::listen::Listen;
 use crate::session::reply::{self, Rpc, code};
 use crate::session::request::{Request, Thing};
+use crate::session::ticket::Ticket;
 use crate::session::work::broken_off;
 use crate::session::{Client, Permit, Rules, tenant};
 use crate::wire::{Frame, Params, object};
@@ -198,14 +199,18 @@ impl Client {
         let acknowledged = listen.acknowledged();
         let now = self.router.offers.view().catalog;
         self.lock().shown.subscribed(&listen, &now);
-        // The acknowledgement is the first that is said under this id.
-        self.unasked
-            .listens
-            .add(listen, grants, LISTENS_MAX, || self.outlet.answer(acknowledged, permit))
-            .map_err(|_| {
-                let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
-                Rpc::new(code::INVALID_REQUEST, "too_many", message)
-            })
+        let is_again = permit.as_ref().is_some_and(Ticket::is_again);
+        let ticket = permit.map(Ticket::without_room);
+        // The acknowledgement is the first that is said under this id; a client that has it needs no other.
+        let acknowledge = || {
+            if !is_again {
+                self.outlet.answer(acknowledged, None);
+            }
+        };
+        self.unasked.listens.add(listen, (grants, ticket), LISTENS_MAX, acknowledge).map_err(|_| {
+            let message = format!("{LISTENS_MAX} subscriptions are open already; cancel one first");
+            Rpc::new(code::INVALID_REQUEST, "too_many", message)
+        })
     }
 
     /// Ends a subscription that the client took back.
@@ -215,8 +220,8 @@ impl Client {
 
     /// Tells every open subscription that it ends (specification 2026-07-28, `subscriptions/listen`).
     pub(super) fn end_listens(&self) {
-        for listen in self.unasked.listens.take_all() {
-            self.outlet.answer(listen.ended(), None);
+        for (listen, ticket) in self.unasked.listens.take_all() {
+            self.outlet.answer(listen.ended(), ticket);
         }
     }
 

@@ -78,6 +78,17 @@ impl Teller<'_> {
             Guarded::CalledOff(CalledOff::ByClient) => {
                 End { outcome: Outcome::Cancelled, cause: None, frame: None }
             }
+            Guarded::CalledOff(CalledOff::ByCrash) => {
+                let text = "The bridge's hub died while the call ran; whether it took effect is not known: look \
+                            before you repeat it.";
+                self.failure(Outcome::OutcomeUnknown, Some(Cause::BridgeCrashed), text.to_owned())
+            }
+            Guarded::CalledOff(CalledOff::ByCrashes) => {
+                let text = "The bridge's hub died twice before the call was sent. It was not sent, and may be \
+                            repeated.";
+                let told = self.told(Outcome::Unavailable, Some(Cause::BridgeCrashed), text.to_owned());
+                self.end_with(Failure { retryable: true, ..told })
+            }
             Guarded::CalledOff(CalledOff::ByStop) => {
                 let text = "The bridge was stopped while the call ran; whether it took effect is not known.";
                 self.failure(Outcome::OutcomeUnknown, Some(Cause::BridgeStopped), text.to_owned())

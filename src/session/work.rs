@@ -41,7 +41,7 @@ pub fn broken_off<T>(guarded: Guarded<T>) -> Result<T, Option<Rpc>> {
     match guarded {
         Guarded::Done(done) => Ok(done),
         Guarded::CalledOff(CalledOff::ByClient) => Err(None),
-        Guarded::CalledOff(CalledOff::ByStop) => {
+        Guarded::CalledOff(CalledOff::ByCrash | CalledOff::ByCrashes | CalledOff::ByStop) => {
             Err(Some(Rpc::new(code::INTERNAL, "unavailable", "the bridge is stopping")))
         }
         Guarded::Panicked(text) => {

@@ -46,8 +46,24 @@ fn open_sessions(conn: &Connection) -> rusqlite::Result<Vec<(SessionId, Option<S
     Ok(rows.into_iter().filter_map(|(id, client)| Some((SessionId::parse(&id)?, client))).collect())
 }
 
+/// Closes the open calls of a front that lives on: they ran in a hub that died. What is told of one of them later
+/// replaces it.
+pub(super) fn close_lost(conn: &Connection, tally: &mut Tally, front: SessionId) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(sql::SESSIONS_WITH_OPEN_CALLS)?;
+    let range = (front.to_string(), front.nth(usize::MAX).to_string());
+    let ids: Vec<String> = statement.query_map(range, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in ids.iter().filter_map(|id| SessionId::parse(id)) {
+        calls_unknown(conn, tally, id)?;
+    }
+    Ok(())
+}
+
 fn close_calls(conn: &Connection, tally: &mut Tally, id: SessionId) -> rusqlite::Result<u64> {
     conn.prepare_cached(sql::SESSION_CRASHED)?.execute([id.to_string()])?;
+    calls_unknown(conn, tally, id)
+}
+
+fn calls_unknown(conn: &Connection, tally: &mut Tally, id: SessionId) -> rusqlite::Result<u64> {
     let mut statement = conn.prepare_cached(sql::CALLS_UNKNOWN)?;
     let outcome = Outcome::OutcomeUnknown;
     let mut rows = statement.query((id.to_string(), outcome.word(), Cause::BridgeCrashed.word()))?;

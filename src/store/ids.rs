@@ -10,6 +10,9 @@ const LOW_BITS: u32 = 22;
 const COUNTER_BITS: u32 = 10;
 const RANDOM_BITS: u32 = 20;
 
+/// The low bits of a session's id that count the sessions of one front.
+const FRONT_SESSIONS: u64 = 0x7f;
+
 /// A session: 44 bits of Unix milliseconds and 20 random bits, written as 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(u64);
@@ -20,6 +23,24 @@ impl SessionId {
     pub fn new(now_ms: i64) -> Self {
         let time = u64::try_from(now_ms).unwrap_or(0) << RANDOM_BITS;
         Self(time | fastrand::u64(0..1 << RANDOM_BITS))
+    }
+
+    /// The id of a front that attached at `now_ms`: its first session's. The next ids are its further sessions'.
+    #[must_use]
+    pub fn of_front(now_ms: i64) -> Self {
+        Self(Self::new(now_ms).0 & !FRONT_SESSIONS)
+    }
+
+    /// The front of a session, whose lock stands for all of its sessions.
+    #[must_use]
+    pub const fn front(self) -> Self {
+        Self(self.0 & !FRONT_SESSIONS)
+    }
+
+    /// The session of a front with this number; those beyond the last share it.
+    #[must_use]
+    pub fn nth(self, number: usize) -> Self {
+        Self(self.0 | u64::try_from(number).unwrap_or(FRONT_SESSIONS).min(FRONT_SESSIONS))
     }
 
     /// The number that its text stands for.
@@ -56,6 +77,18 @@ impl CallId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
+    }
+
+    /// The id that a front gave to a call; 0 is none.
+    #[must_use]
+    pub fn given(number: u64) -> Option<Self> {
+        i64::try_from(number).ok().filter(|number| *number > 0).map(Self)
+    }
+
+    /// The millisecond (Unix) in which the call began.
+    #[must_use]
+    pub const fn started_at_ms(self) -> i64 {
+        (self.0 >> LOW_BITS) + EPOCH_MS
     }
 
     /// The number as it stands in the row.
@@ -125,6 +158,14 @@ mod tests {
     }
 
     #[test]
+    fn the_sessions_of_a_front_have_one_lock() {
+        let front = SessionId::of_front(NOW_MS);
+        assert_eq!((front.nth(0), front.nth(3).front()), (front, front));
+        assert_ne!(front.nth(1), front.nth(2));
+        assert_eq!(front.nth(1000).front(), front);
+    }
+
+    #[test]
     fn call_ids_increase_within_a_millisecond_and_when_the_clock_goes_back() {
         let ids = CallIds::new();
         let drawn: Vec<_> = (0..5_000).map(|n| ids.next(NOW_MS - n / 1_000)).collect();
@@ -135,6 +176,7 @@ mod tests {
     fn a_call_id_lies_in_its_millisecond() {
         let id = CallIds::new().next(NOW_MS);
         assert!(CallId::first_at(NOW_MS) <= id && id < CallId::first_at(NOW_MS + 1));
+        assert_eq!((id.started_at_ms(), CallId::given(id.number().unsigned_abs())), (NOW_MS, Some(id)));
         assert_eq!((CallId::parse(&id.to_string()), CallId::parse("last")), (Some(id), None));
         assert!(CallId::first_at(NOW_MS) <= id.redrawn() && id.redrawn() < CallId::first_at(NOW_MS + 1));
     }

@@ -54,6 +54,10 @@ impl Drop for SessionLock {
 /// never be closed by another bridge.
 #[must_use]
 pub fn is_alive(data_dir: &Path, id: SessionId) -> bool {
+    is_held(data_dir, id) || is_held(data_dir, id.front())
+}
+
+fn is_held(data_dir: &Path, id: SessionId) -> bool {
     match File::open(lock_path(data_dir, id)) {
         // Shared, so that two that look at once do not take each other for the owner.
         Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
@@ -106,6 +110,16 @@ mod tests {
         assert!(is_alive(dir.path(), id));
         drop(lock);
         assert!(!is_alive(dir.path(), id));
+    }
+
+    #[test]
+    fn the_lock_of_a_front_is_life_for_all_of_its_sessions() {
+        let dir = tempfile::tempdir().unwrap();
+        let front = SessionId::of_front(1_795_232_400_123);
+        let lock = SessionLock::create(dir.path(), front).unwrap();
+        assert!(is_alive(dir.path(), front.nth(2)));
+        drop(lock);
+        assert!(!is_alive(dir.path(), front.nth(2)));
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub(super) enum Job {
         reason: String,
         at_ms: i64,
     },
+    /// The hub of this front died.
+    Lost(SessionId),
     Event(ServerEvent),
     Catalog(CatalogRow),
     Begun(CallBegun),

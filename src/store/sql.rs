@@ -39,6 +39,14 @@ SET duration_us = excluded.duration_us, outcome = excluded.outcome, error_kind =
     response_bytes = excluded.response_bytes
 WHERE outcome IS NULL AND session_id = excluded.session_id";
 
+pub(super) const CALL_ENDED: &str = "
+SELECT server, tool, started_at, duration_us, outcome, request_bytes, response_bytes FROM tool_calls
+WHERE id = ?1 AND session_id = ?2 AND outcome IS NOT NULL";
+
+pub(super) const CALL_REPLACED: &str = "
+UPDATE tool_calls SET server = ?2, tool = ?3, duration_us = ?4, outcome = ?5, error_kind = ?6, response_bytes = ?7
+WHERE id = ?1";
+
 pub(super) const CALL_OWNER: &str = "SELECT session_id FROM tool_calls WHERE id = ?1";
 
 pub(super) const TOTALS_ADD: &str = "
@@ -139,6 +147,9 @@ pub(super) const CALLS_UNKNOWN: &str = "
 UPDATE tool_calls SET outcome = ?2, error_kind = ?3
 WHERE session_id = ?1 AND outcome IS NULL
 RETURNING server, tool, started_at, request_bytes";
+
+pub(super) const SESSIONS_WITH_OPEN_CALLS: &str = "
+SELECT DISTINCT session_id FROM tool_calls WHERE session_id BETWEEN ?1 AND ?2 AND outcome IS NULL";
 
 /// Removes one small step of old calls. A call that runs stays.
 pub(super) const CALLS_OLD: &str = "

@@ -14,6 +14,7 @@ use crate::store::stamp::Stamps;
 use crate::store::tally::Tally;
 use crate::store::{Durability, place, sql};
 
+mod replace;
 mod write;
 
 /// The write-ahead log is folded back into the database when it has this size.

@@ -18,6 +18,8 @@ mod configuration;
 mod descriptors;
 mod eras;
 mod fakes;
+#[cfg(unix)]
+mod front;
 mod hostile;
 mod house;
 mod ids;

@@ -67,6 +67,7 @@ pub struct Room {
     via: Vec<String>,
     wires: Wires,
     read_later: bool,
+    through_hub: bool,
 }
 
 /// A bridge that runs, seen by its client; or a fake server alone, by [`Room::fake`].

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 8] = ["serve", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
+const VERBS: [&str; 9] =
+    ["serve", "hub", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
 
 #[track_caller]
 fn json_of(room: &Room, args: &[&str]) -> Value {
@@ -212,6 +213,9 @@ fn every_help_has_an_example_and_fits_80_columns_and_every_verb_is_listed() {
 fn the_version_is_the_packages() {
     let room = Room::new();
     assert_eq!(room.said(&["--version"]), concat!("bridge ", env!("CARGO_PKG_VERSION"), "\n"));
+    let newer = room.program_of("newer", "9.9.9");
+    let said = std::process::Command::new(newer).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "bridge 9.9.9\n");
 }
 
 #[test]

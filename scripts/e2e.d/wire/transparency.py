@@ -164,7 +164,7 @@ def compare(what, direct, bridge, modern=False, translated=False, older=None):
 
 
 def through_bridge(place, servers):
-    return [os.environ["BRIDGE"], "serve", "--config", place.config(servers), "--data-dir", f"{place.root}/data"]
+    return [os.environ["BRIDGE"], "serve", "--in-process", "--config", place.config(servers), "--data-dir", f"{place.root}/data"]
 
 
 def play(place, name, version, between=None, behind="", told=None):

@@ -37,7 +37,7 @@ impl Desktop {
     /// Starts the bridge and opens a session.
     pub async fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
-            .arg("serve")
+            .args(["serve", "--in-process"])
             .arg("--config")
             .arg(folder.join("config.toml"))
             .arg("--data-dir")

@@ -18,7 +18,15 @@ impl Connection {
         let mut table = self.lock();
         batch.retain(|outbound| match outbound.request {
             None => true,
-            Some(id) => table.waiting.get_mut(&id).map(|waiter| waiter.written = true).is_some(),
+            Some(id) => {
+                let Some(waiter) = table.waiting.get_mut(&id) else { return false };
+                let leaves = waiter.written || waiter.hears.as_ref().is_none_or(|hears| hears.leaves());
+                waiter.written = true;
+                if !leaves {
+                    table.waiting.remove(&id);
+                }
+                leaves
+            }
         });
     }
 

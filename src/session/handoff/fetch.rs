@@ -78,7 +78,7 @@ impl Drop for Following<'_> {
 /// Answers a call of `bridge_result`. Taking it back does not take back the call that it waits for.
 pub async fn fetch(client: Arc<Client>, request: Request) {
     let Request { call, rules, place, permit, .. } = request;
-    let row = Row::new(&client, rules, place.id(), &call);
+    let row = Row::new(&client, rules, &place, &call);
     let asking = Arc::clone(place.asking());
     let mut waits = Waits { place: Some(place), permit };
     let Some(routed) = client.router.route(List::Tools, RESULT_TOOL).await else {

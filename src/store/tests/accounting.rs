@@ -24,6 +24,31 @@ async fn a_call_that_ends_twice_is_counted_once() {
 }
 
 #[tokio::test]
+async fn an_end_that_never_arrived_is_replaced_by_the_one_that_did() {
+    let room = Room::new();
+    let (journal, _lock) = room.open().await;
+    let told = room.finished();
+    let lost = CallFinished {
+        begun: CallBegun { server: None, tool: "elsewhere".into(), ..told.begun.clone() },
+        outcome: Outcome::OutcomeUnknown,
+        duration_us: told.duration_us + 70_000,
+        response_bytes: 7,
+        ..told.clone()
+    };
+    journal.finish(vec![lost]).await;
+    journal.finish(vec![told.clone()]).await;
+    assert_eq!(room.ask("SELECT tool_calls FROM mcp_sessions"), 1);
+    assert_eq!(room.ask("SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), 1);
+    assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 0);
+    assert_eq!(room.ask("SELECT sum(upto_100ms) FROM call_totals"), 0);
+    let sum = |column: &str| room.ask(&format!("SELECT sum({column}) FROM call_totals"));
+    assert_eq!(sum("duration_us").unsigned_abs(), told.duration_us);
+    assert_eq!(sum("response_bytes").unsigned_abs(), told.response_bytes);
+    assert_eq!(sum("request_bytes").unsigned_abs(), told.begun.request_bytes);
+}
+
+#[tokio::test]
 async fn two_sessions_that_drew_the_same_call_id_both_keep_their_row() {
     let room = Room::new();
     let (journal, _lock) = room.open().await;

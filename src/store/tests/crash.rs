@@ -1,6 +1,7 @@
 use super::*;
 use crate::recovery;
-use crate::store::rows::Recovered;
+use crate::store::rows::{Job, Recovered};
+use crate::store::writer::{Patience, Writer};
 
 /// A bridge that served two calls, one of them still running, and then was killed.
 async fn killed(room: &Room) {
@@ -75,4 +76,37 @@ async fn a_call_that_recovery_closed_stays_closed() {
     assert_eq!(recovery::recover(&other).await.calls, 1);
     journal.finish(vec![finished(call)]).await;
     assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_a_dead_hub_left_open_is_lost_until_something_else_is_told_of_it() {
+    let room = Room::new();
+    let (journal, _lock) = room.open().await;
+    let call = room.finished();
+    journal.begin(call.begun.clone());
+    journal.flush().await;
+    journal.hub_lost(call.begun.session.front());
+    journal.flush().await;
+    assert_eq!(room.ask("SELECT count(*) FROM tool_calls WHERE outcome = 'outcome_unknown'"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 1);
+    assert_eq!(room.ask("SELECT count(*) FROM mcp_sessions WHERE closed_at IS NULL"), 1);
+    journal.finish(vec![call]).await;
+    assert_eq!(room.ask("SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 0);
+    assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_lost_and_told_of_in_one_transaction_counts_once() {
+    let room = Room::new();
+    let (journal, _lock) = room.open().await;
+    let call = room.finished();
+    journal.begin(call.begun.clone());
+    journal.flush().await;
+    let session = call.begun.session.front();
+    let mut writer = Writer::open(room.path(), Durability::Process, false).unwrap();
+    writer.commit(&[Job::Lost(session), Job::Finished(call)], Patience::Full).unwrap();
+    assert_eq!(room.ask("SELECT sum(calls) FROM call_totals"), 1);
+    assert_eq!(room.ask("SELECT sum(errors) FROM call_totals"), 0);
+    assert_eq!(room.ask("SELECT tool_calls FROM mcp_sessions"), 1);
 }

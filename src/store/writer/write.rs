@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use crate::store::dead;
 use crate::store::ids::{CallId, SessionId};
 use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, Job, ServerEvent, SessionOpened};
 use crate::store::sql;
@@ -11,6 +12,7 @@ use crate::store::stamp;
 use crate::store::tally::int;
 use crate::store::totals::Ended;
 use crate::store::writer::Writer;
+use crate::version;
 
 /// How often a colliding call id is drawn again. Two sessions meet once in a few million calls.
 const REDRAWS: usize = 8;
@@ -27,6 +29,7 @@ impl Writer {
                 Job::Opened(session) => self.opened(session)?,
                 Job::Renewed { id, client, at_ms } => self.renewed(*id, client, *at_ms)?,
                 Job::Closed { id, reason, at_ms } => self.closed(*id, reason, *at_ms)?,
+                Job::Lost(front) => dead::close_lost(&self.conn, &mut self.tally, *front)?,
                 Job::Event(event) => self.event(event)?,
                 Job::Catalog(row) => self.catalog(row)?,
                 #[cfg(test)]
@@ -49,7 +52,7 @@ impl Writer {
     fn finished(&mut self, call: &CallFinished) -> rusqlite::Result<()> {
         let mut id = call.begun.call;
         for _ in 0..REDRAWS {
-            if self.write_finished(id, call)? {
+            if self.write_finished(id, call)? || self.replace(call)? {
                 self.tally.add(
                     call.begun.session,
                     call.begun.server.as_ref(),
@@ -65,7 +68,7 @@ impl Writer {
                 return Ok(());
             }
             if self.belongs_to(id, call.begun.session)? {
-                // Ended already: nothing is counted twice.
+                // Ended just so already: nothing is counted twice.
                 return Ok(());
             }
             id = id.redrawn();
@@ -110,7 +113,7 @@ impl Writer {
             version,
             protocol_version,
             session.pid,
-            env!("CARGO_PKG_VERSION"),
+            version::own(),
             created_at,
         ])?;
         Ok(())

@@ -73,6 +73,12 @@ impl Figures {
         Some(self.median(row, "bridge")? / self.median(row, other)?)
     }
 
+    /// What a front adds to a call in the middle, over what a byte pump adds.
+    fn hop(&self, row: Row) -> Option<f64> {
+        let added = |with, without| Some(self.median(row, with)? - self.median(row, without)?);
+        (row == Row::P50).then(|| Some(added("hub", "bridge")? / added("pump", "direct")?)).flatten()
+    }
+
     /// Whether the bridge reaches the target; None when it was not measured or there is none.
     fn met(&self, row: Row, target: &Target) -> Option<bool> {
         let value = self.median(row, "bridge")?;
@@ -89,8 +95,8 @@ impl Figures {
     /// The table, one row a line.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "{:<26}{:>11}{:>11}{:>11}{:>13}{:>15}  {:<12}\n",
-            "", "direct", "pump", "bridge", "bridge/pump", "bridge/direct", "target"
+            "{:<26}{:>11}{:>11}{:>11}{:>11}{:>13}{:>15}{:>12}  {:<12}\n",
+            "", "direct", "pump", "bridge", "hub", "bridge/pump", "bridge/direct", "hop/pump", "target"
         );
         for (row, _, title, target) in &ROWS {
             let figure = |side| self.median(*row, side).map_or("-".to_owned(), number);
@@ -100,10 +106,12 @@ impl Figures {
                 Some(false) => "MISS",
                 None => "",
             };
-            let (direct, pump, bridge) = (figure("direct"), figure("pump"), figure("bridge"));
+            let (direct, pump, bridge, hub) =
+                (figure("direct"), figure("pump"), figure("bridge"), figure("hub"));
+            let hop = self.hop(*row).map_or(String::new(), |hop| format!("{hop:.2}"));
             let (to_pump, to_direct, wanted) = (ratio("pump"), ratio("direct"), words(target));
             let line = format!(
-                "{title:<26}{direct:>11}{pump:>11}{bridge:>11}{to_pump:>13}{to_direct:>15}  {wanted:<12} {verdict}"
+                "{title:<26}{direct:>11}{pump:>11}{bridge:>11}{hub:>11}{to_pump:>13}{to_direct:>15}{hop:>12}  {wanted:<12} {verdict}"
             );
             // Writing to a String cannot fail.
             let _done = writeln!(text, "{}", line.trim_end());
@@ -117,7 +125,8 @@ impl Figures {
             let of =
                 |side| json!({"median": self.median(*row, side), "rounds": self.samples.get(&(*row, side))});
             let value = json!({
-                "direct": of("direct"), "pump": of("pump"), "bridge": of("bridge"),
+                "direct": of("direct"), "pump": of("pump"), "bridge": of("bridge"), "hub": of("hub"),
+                "hop_per_pump": self.hop(*row),
                 "bridge_per_pump": self.ratio(*row, "pump"), "bridge_per_direct": self.ratio(*row, "direct"),
                 "target": words(target), "met": self.met(*row, target),
             });

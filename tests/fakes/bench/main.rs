@@ -26,7 +26,7 @@ use gauge::{beside_this_program, give_up_after, progress, say};
 use peer::{Peer, Side};
 use room::Room;
 
-/// Measures a server directly, behind a byte pump and behind `bridge serve`.
+/// Measures a server directly, behind a byte pump, behind `bridge serve --in-process` and behind a front and its hub.
 #[derive(Parser)]
 struct Args {
     /// The bridge to measure; it is left out when the file is missing [default: beside this program]

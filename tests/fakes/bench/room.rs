@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::peer::Side;
@@ -35,7 +36,14 @@ impl Room {
         fs::write(path("config.toml"), config(&text(fake), &script, server_lines)?)?;
         let itself = std::env::current_exe()?;
         let behind = [vec!["pump".into(), "--".into(), text(fake)], script.clone()].concat();
-        let serve = ["serve", "--config", &text(&path("config.toml")), "--data-dir", &text(&path("data"))];
+        let serve = [
+            "serve",
+            "--in-process",
+            "--config",
+            &text(&path("config.toml")),
+            "--data-dir",
+            &text(&path("data")),
+        ];
         let side = |name: &'static str, program: &Path, arguments, prefix| Side {
             name,
             program: program.to_owned(),
@@ -46,6 +54,8 @@ impl Room {
         let mut sides = vec![side("direct", fake, script, ""), side("pump", &itself, behind, "")];
         if let Some(bridge) = bridge {
             sides.push(side("bridge", bridge, serve.map(str::to_owned).to_vec(), "fake__"));
+            let hub = ["serve", "--config", &text(&path("config.toml")), "--data-dir", &text(&path("hub"))];
+            sides.push(side("hub", bridge, hub.map(str::to_owned).to_vec(), "fake__"));
         }
         Ok(Self { folder, sides })
     }
@@ -70,6 +80,17 @@ impl Room {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
+    }
+}
+
+impl Drop for Room {
+    /// The hub outlives its fronts.
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.folder.path().join("hub/run/hub.lock"));
+        let pid = pid.ok().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _gone = rustix::process::kill_process(pid, Signal::TERM);
+        }
     }
 }
 

@@ -66,7 +66,8 @@ impl Room {
     /// How the bridge of this client is started.
     pub fn start(&self, client: usize) -> Start {
         let text = |name: &str| self.path.join(name).display().to_string();
-        let arguments = ["serve", "--config", &text("config.toml"), "--data-dir", &text("data")];
+        let arguments =
+            ["serve", "--in-process", "--config", &text("config.toml"), "--data-dir", &text("data")];
         Start {
             bridge: self.bridge.clone(),
             arguments: arguments.map(str::to_owned).to_vec(),

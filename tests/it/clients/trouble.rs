@@ -11,7 +11,7 @@ fn a_client_that_does_not_read_keeps_a_shared_server_from_nobody() {
     let room = Room::new().server("s", &[&format!("on tools/call flood: times 1500 log info {line}; echo")]);
     let house = room.house();
     let (mut a, _a) = room.guest(&house);
-    let (mut deaf, gone) = room.deaf_guest(&house, 1);
+    let (mut deaf, gone) = room.deaf_guest(&house);
     hello(&mut a, "a", json!({}));
     // Its answers stay in the pipe.
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "d", "version": "1" } });
@@ -40,7 +40,7 @@ fn a_client_that_does_not_read_its_answers_is_not_heard_until_it_does() {
     );
     let house = room.house();
     let (mut a, _a) = room.guest(&house);
-    let (mut deaf, _gone) = room.deaf_guest(&house, 1);
+    let (mut deaf, _gone) = room.deaf_guest(&house);
     hello(&mut a, "a", json!({}));
     let client = json!({ "name": "d", "version": "1" });
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
@@ -77,7 +77,7 @@ fn a_server_that_waits_for_one_client_goes_on_when_another_comes() {
         ],
     );
     let house = room.house();
-    let (mut deaf, gone) = room.deaf_guest(&house, 1);
+    let (mut deaf, gone) = room.deaf_guest(&house);
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "d", "version": "1" } });
     deaf.request("initialize", &params);
     deaf.notify("notifications/initialized", &json!({}));

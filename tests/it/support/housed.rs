@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use bridge::paths::{Overrides, Paths};
+use bridge::serve::attached::Input;
 use bridge::serve::house::House;
 use bridge::shutdown::{Closing, StopReason};
 use bridge::{config, pipes};
@@ -74,7 +75,7 @@ impl Room {
         let lines = receiver.recv().unwrap();
         let loaded = config::load(paths.config_file.as_deref());
         assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
-        let mut house = House::build(&paths, loaded, Instant::now(), &lines, &work);
+        let mut house = House::build(&paths, loaded, Instant::now(), (&lines, work.handle()));
         lines.spawn(house.keep_time());
         let aside = work.spawn(house.aside(&paths.data_dir));
         Housed { house, lines, aside, work: Some(work), stop: Some(stop), thread: Some(thread) }
@@ -82,16 +83,16 @@ impl Room {
 
     /// One more client of a house in the room; nothing of it is read until [`Bridge::read`].
     #[track_caller]
-    pub fn deaf_guest(&self, housed: &Housed, pid: u32) -> (Bridge, Guest) {
+    pub fn deaf_guest(&self, housed: &Housed) -> (Bridge, Guest) {
         let (theirs_in, ours_in) = pipe().unwrap();
         let (ours_out, theirs_out) = pipe().unwrap();
-        let (attached, closing) = (housed.house.attach(pid), Closing::default());
+        let (attached, closing) = (housed.house.attach(), Closing::default());
         let (sender, gone) = channel();
         let task = housed.lines.spawn({
             let closing = closing.clone();
             async move {
                 let (source, sink) = (pipes::from_server(theirs_in), pipes::to_server(theirs_out));
-                let reason = attached.serve(source.unwrap(), sink.unwrap(), closing).await;
+                let reason = attached.serve(Input::Lines(source.unwrap()), sink.unwrap(), closing).await;
                 let _ = sender.send(reason);
             }
         });
@@ -104,7 +105,7 @@ impl Room {
     /// One more client of a house in the room.
     #[track_caller]
     pub fn guest(&self, housed: &Housed) -> (Bridge, Guest) {
-        let (mut bridge, guest) = self.deaf_guest(housed, std::process::id());
+        let (mut bridge, guest) = self.deaf_guest(housed);
         bridge.read();
         (bridge, guest)
     }

@@ -1,7 +1,7 @@
 //! What is in a room.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ impl Room {
             via: Vec::new(),
             wires: Wires::Pipes,
             read_later: false,
+            through_hub: false,
         }
     }
 
@@ -95,6 +96,12 @@ impl Room {
     /// Nothing is read from the bridge until [`Bridge::read`].
     pub fn read_later(mut self) -> Self {
         self.read_later = true;
+        self
+    }
+
+    /// Bridges that are started here are fronts of one hub; else each serves in its own process.
+    pub fn through_hub(mut self) -> Self {
+        self.through_hub = true;
         self
     }
 
@@ -174,6 +181,7 @@ impl Room {
     #[track_caller]
     pub fn start(&self) -> Bridge {
         let mut args = vec!["serve"];
+        args.extend((!self.through_hub).then_some("--in-process"));
         args.extend(self.args.iter().map(String::as_str));
         Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
     }
@@ -208,6 +216,35 @@ impl Room {
         let (code, stdout, stderr) = self.run(args);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
         stdout
+    }
+
+    /// A copy of the bridge under this name that says to be of another version, which must be as long as the own one.
+    #[track_caller]
+    pub fn program_of(&self, name: &str, version: &str) -> PathBuf {
+        let marked = |version: &str| format!("this bridge has the version {version}");
+        let own = marked(env!("CARGO_PKG_VERSION"));
+        let other = marked(version);
+        assert_eq!(own.len(), other.len());
+        let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_bridge")).unwrap();
+        let places: Vec<usize> = memchr::memmem::find_iter(&bytes, &own).collect();
+        assert!(!places.is_empty());
+        for place in places {
+            bytes[place..place + own.len()].copy_from_slice(other.as_bytes());
+        }
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// The same, by a program that is a copy of the bridge.
+    #[track_caller]
+    pub fn start_as(&self, program: &Path) -> Bridge {
+        let mut command = Command::new(program);
+        let usual = self.command(&[]);
+        command.arg("serve").env_clear().current_dir(self.path("home"));
+        command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Bridge::start(command, &self.wires, self.read_later, Arc::clone(&self.dir))
     }
 
     /// Starts a fake server alone: what is called a bridge is then that server.

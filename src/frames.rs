@@ -1,0 +1,278 @@
+//! What a front and its hub say to each other: frames, each with its length first.
+//!
+//! A frame is a head of 13 bytes and a body: the body's length (4 bytes, little-endian), the kind (1), the
+//! number of the request that it speaks of (8, little-endian; 0 for none). A stream that ends within a
+//! frame ends before it: nobody ever sees half a line.
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+/// The version of the frames that this program speaks best.
+pub const VERSION: u32 = 1;
+
+/// The bytes of a head.
+pub const HEAD_BYTES: usize = 13;
+
+/// The longest body, in bytes: a line of the longest that a setting allows, and some room.
+pub const BODY_BYTES_MAX: usize = (1 << 30) + (1 << 20);
+
+/// What a frame is. Whoever does not know a kind leaves the frame out: a newer peer may say more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Front: who it is, and what is to be restored. JSON. The first frame.
+    Hello,
+    /// Hub: who it is. JSON. The first frame.
+    Welcome,
+    /// Front: a request of the client.
+    Request,
+    /// Either: a line that is no request of the client and no answer to one.
+    Line,
+    /// Front: a line that an earlier hub has answered, for this one to know; nobody waits for an answer.
+    Restore,
+    /// Front: a request that died with an earlier hub and that no server saw.
+    Again,
+    /// Front: one of which nobody knows whether a server has done it. The hub records that, and says so.
+    Lost,
+    /// Front: one that saw two hubs die and that no server saw. The hub records that, and says so.
+    Spent,
+    /// Front: one that its client took back. The hub records that, and says nothing.
+    Withdrawn,
+    /// Hub: the answer to a request; without a body there is none, and nobody waits for one.
+    Answer,
+    /// Either: are you there? The other side says the same number back.
+    Ping,
+    /// Either: the answer to it.
+    Pong,
+    /// Front: the client has gone; the body is the reason's word.
+    Bye,
+}
+
+impl Kind {
+    const ALL: [Self; 13] = [
+        Self::Hello,
+        Self::Welcome,
+        Self::Request,
+        Self::Line,
+        Self::Answer,
+        Self::Ping,
+        Self::Pong,
+        Self::Bye,
+        Self::Restore,
+        Self::Again,
+        Self::Lost,
+        Self::Spent,
+        Self::Withdrawn,
+    ];
+
+    /// The byte that stands for it; never given to another kind.
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Hello => 1,
+            Self::Welcome => 2,
+            Self::Request => 3,
+            Self::Line => 4,
+            Self::Answer => 5,
+            Self::Ping => 6,
+            Self::Pong => 7,
+            Self::Bye => 8,
+            Self::Restore => 9,
+            Self::Again => 10,
+            Self::Lost => 11,
+            Self::Spent => 12,
+            Self::Withdrawn => 13,
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+}
+
+/// Who a front is: the body of [`Kind::Hello`]. With it comes the writing end of a pipe, into which the hub
+/// writes the number of each request (8 bytes, little-endian) before it writes the request to a server. What
+/// is in a pipe outlives its writer: so the front knows which requests had left a hub that died, and the
+/// pipe's end tells it that no more will.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// The oldest and the newest version of the frames that it speaks.
+    pub versions: (u32, u32),
+    /// Its session in the record, as text; it holds the lock.
+    pub session: String,
+    /// Its process.
+    pub pid: u32,
+    /// The newest id under which its client was asked something.
+    pub last_ask: u32,
+    /// An earlier hub of it died.
+    pub again: bool,
+    /// The configuration that it was started with.
+    pub config: Option<std::path::PathBuf>,
+}
+
+/// Who a hub is: the body of [`Kind::Welcome`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version of the frames that both speak.
+    pub version: u32,
+    /// Its process.
+    pub pid: u32,
+    /// The longest line that the client may send, in bytes.
+    pub line_bytes_max: usize,
+    /// The version of its program.
+    #[serde(default)]
+    pub bridge: String,
+    /// Where its program lies; nothing when that was removed or replaced since.
+    #[serde(default)]
+    pub program: Option<std::path::PathBuf>,
+}
+
+/// One frame that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Framed {
+    /// What it is.
+    pub kind: Kind,
+    /// The request that it speaks of; 0 for none.
+    pub seq: u64,
+    /// The rest.
+    pub body: Bytes,
+}
+
+/// Why a stream is not one of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {bytes} bytes: this is no stream of frames")]
+pub struct TooLong {
+    /// The length that it claims.
+    pub bytes: usize,
+}
+
+/// The head of a frame whose body has so many bytes. A longer body than the limit is cut by nobody: the other
+/// side refuses it.
+#[must_use]
+pub fn head(kind: Kind, seq: u64, body_bytes: usize) -> [u8; HEAD_BYTES] {
+    let length = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+    let mut head = [0; HEAD_BYTES];
+    let (first, rest) = head.split_at_mut(4);
+    first.copy_from_slice(&length.to_le_bytes());
+    let (byte, number) = rest.split_at_mut(1);
+    byte.fill(kind.byte());
+    number.copy_from_slice(&seq.to_le_bytes());
+    head
+}
+
+/// Cuts a stream into frames.
+#[derive(Debug, Default)]
+pub struct Cutter {
+    buffer: BytesMut,
+}
+
+impl Cutter {
+    /// Where the next bytes of the stream go.
+    pub fn room(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// How many bytes are missing to the next whole frame, at least; 0 when one is there.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        let whole = self.claimed().map_or(HEAD_BYTES, |body| HEAD_BYTES.saturating_add(body));
+        whole.saturating_sub(self.buffer.len())
+    }
+
+    /// The next whole frame of a kind that is known.
+    ///
+    /// # Errors
+    /// When the stream is not one of frames.
+    pub fn next_frame(&mut self) -> Result<Option<Framed>, TooLong> {
+        loop {
+            let Some(bytes) = self.claimed() else { return Ok(None) };
+            if bytes > BODY_BYTES_MAX {
+                return Err(TooLong { bytes });
+            }
+            if self.missing() > 0 {
+                return Ok(None);
+            }
+            self.buffer.advance(4);
+            let kind = self.buffer.get_u8();
+            let seq = self.buffer.get_u64_le();
+            let body = self.buffer.split_to(bytes).freeze();
+            if let Some(kind) = Kind::of(kind) {
+                return Ok(Some(Framed { kind, seq, body }));
+            }
+        }
+    }
+
+    /// The length of the next body, as its head says it.
+    fn claimed(&self) -> Option<usize> {
+        let length = self.buffer.get(..HEAD_BYTES)?.first_chunk::<4>()?;
+        usize::try_from(u32::from_le_bytes(*length)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stream(frames: &[(Kind, u64, Vec<u8>)]) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for (kind, seq, body) in frames {
+            stream.extend_from_slice(&head(*kind, *seq, body.len()));
+            stream.extend_from_slice(body);
+        }
+        stream
+    }
+
+    fn frame() -> impl Strategy<Value = (Kind, u64, Vec<u8>)> {
+        let body = prop::collection::vec(any::<u8>(), 0..300);
+        (0..Kind::ALL.len(), any::<u64>(), body).prop_map(|(kind, seq, body)| (Kind::ALL[kind], seq, body))
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_gives_its_frames_however_it_is_cut(
+            frames in prop::collection::vec(frame(), 0..10),
+            steps in prop::collection::vec(1..200_usize, 1..50),
+            lost in 0..20_usize,
+        ) {
+            let mut bytes = stream(&frames);
+            // The peer died in the middle of the last one.
+            let cut_short = lost > 0 && !frames.is_empty();
+            bytes.truncate(bytes.len() - lost.min(frames.last().map_or(0, |last| last.2.len() + HEAD_BYTES)));
+            let mut cutter = Cutter::default();
+            let (mut from, mut came) = (0, Vec::new());
+            for step in steps.iter().cycle() {
+                if from == bytes.len() {
+                    break;
+                }
+                let to = bytes.len().min(from + step);
+                cutter.room().extend_from_slice(&bytes[from..to]);
+                from = to;
+                while let Some(Framed { kind, seq, body }) = cutter.next_frame().unwrap() {
+                    came.push((kind, seq, body.to_vec()));
+                }
+                prop_assert!(cutter.missing() > 0);
+            }
+            let whole = frames.len() - usize::from(cut_short);
+            prop_assert_eq!(came, &frames[..whole]);
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_left_out() {
+        let mut cutter = Cutter::default();
+        let mut unknown = head(Kind::Ping, 7, 3);
+        unknown[4] = 200;
+        cutter.room().extend_from_slice(&unknown);
+        cutter.room().extend_from_slice(b"new");
+        cutter.room().extend_from_slice(&head(Kind::Pong, 8, 0));
+        let came = cutter.next_frame().unwrap().unwrap();
+        assert_eq!((came.kind, came.seq), (Kind::Pong, 8));
+    }
+
+    #[test]
+    fn what_is_no_stream_of_frames_is_refused() {
+        let mut cutter = Cutter::default();
+        cutter.room().extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n");
+        assert_eq!(cutter.next_frame(), Err(TooLong { bytes: 0x5054_5448 }));
+    }
+}

@@ -1,0 +1,216 @@
+//! The process that a client starts: it owns stdin and stdout and outlives every hub.
+//!
+//! Two threads, and nothing else of the bridge: one takes the client's lines to the hub, one takes what the
+//! hub says to the client. Both write down what they do in one [`Book`], so that whoever finds the hub dead
+//! knows what the next one has to be told. Lock order: the way to the hub, then the book.
+
+pub mod hubs;
+mod input;
+mod ledger;
+mod output;
+pub mod run;
+mod shadow;
+mod words;
+
+use std::io::{self, BufWriter, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::frames::{Framed, HEAD_BYTES, Kind, head};
+use crate::front::ledger::{Due, Ended, Heard, Ledger};
+use crate::front::shadow::Shadow;
+use crate::front::words::Why;
+use crate::store::ids::CallIds;
+use crate::store::stamp;
+
+/// Requests that have no answer may have so many bytes; beyond it the client is not read.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// So many bytes of frames are copied together to be written at once; a longer line is written as it lies.
+const COPIED_BYTES_MAX: usize = 64 * 1024;
+
+/// One client's session, as both threads see it.
+#[derive(Debug, Default)]
+pub struct Front {
+    /// The way to the hub, held while a frame is written.
+    way: Mutex<Option<UnixStream>>,
+    book: Mutex<Book>,
+    /// Requests were answered.
+    answered: Condvar,
+    ids: CallIds,
+}
+
+/// What a session is, whichever hub serves it.
+#[derive(Debug, Default)]
+struct Book {
+    ledger: Ledger,
+    shadow: Shadow,
+}
+
+impl Front {
+    /// Hears lines of the client that came together, and gives them to the hub if there is one. Waits while too
+    /// much has no answer, and while the hub does not read.
+    pub fn hear(&self, lines: &[Bytes]) {
+        drop(self.room());
+        let mut way = lock(&self.way);
+        let mut due = Vec::with_capacity(lines.len());
+        {
+            let mut book = lock(&self.book);
+            for line in lines {
+                let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
+                match book.ledger.hear(line, seq) {
+                    Heard::Request if way.is_some() => due.extend(book.ledger.give(seq)),
+                    Heard::Line if book.shadow.hear(line) => {
+                        due.push(Due { seq: 0, kind: Kind::Line, line: line.clone() });
+                    }
+                    Heard::Request | Heard::Line => {}
+                }
+            }
+        }
+        write_due(&mut way, &due);
+    }
+
+    /// Takes one frame of the hub's; what is for the client goes to `out`.
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn take(&self, framed: &Framed, out: &mut impl Write) -> io::Result<()> {
+        let Framed { kind, seq, body } = framed;
+        match kind {
+            Kind::Answer => {
+                let mut book = lock(&self.book);
+                // It had one already: this one comes too late.
+                let Some(request) = book.ledger.answered(*seq) else { return Ok(()) };
+                book.shadow.answered(request, body);
+                drop(book);
+                self.answered.notify_all();
+                out.write_all(body)
+            }
+            Kind::Line => {
+                lock(&self.book).shadow.said(body);
+                out.write_all(body)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A request is about to be written to a server.
+    pub fn dispatched(&self, seq: u64) {
+        lock(&self.book).ledger.dispatched(seq);
+    }
+
+    /// The hub is gone, and whatever it had said was taken. The way is closed until [`Front::attach`].
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn hub_died(&self, out: &mut impl Write) -> io::Result<()> {
+        *lock(&self.way) = None;
+        let mut book = lock(&self.book);
+        let (ended, asked) = (book.ledger.hub_died(), book.shadow.hub_died());
+        drop(book);
+        self.answered.notify_all();
+        asked.iter().try_for_each(|id| out.write_all(&words::taken_back(id)))?;
+        self.tell(&ended, Why::Deadly, out)
+    }
+
+    /// There has been no hub for so long that a client should not wait: what can be said without one is said.
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn no_hub(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut book = lock(&self.book);
+        // A session cannot be opened by half.
+        let ended = book.ledger.give_up(|request| *request.method != *"initialize");
+        drop(book);
+        self.answered.notify_all();
+        self.tell(&ended, Why::NoHub, out)
+    }
+
+    /// A hub is there: it hears what the session is, then everything that has no answer, in order. Waits for
+    /// the hub to read, so that somebody else has to read the hub at the same time.
+    pub fn attach(&self, stream: UnixStream) {
+        let mut way = lock(&self.way);
+        let due = {
+            let mut book = lock(&self.book);
+            let restore = |line| Due { seq: 0, kind: Kind::Restore, line };
+            let mut due: Vec<Due> = book.shadow.lines().into_iter().map(restore).collect();
+            due.extend(book.ledger.due());
+            due
+        };
+        *way = Some(stream);
+        write_due(&mut way, &due);
+    }
+
+    /// Says a frame without a request to the hub, unless somebody else is saying something.
+    pub fn say(&self, kind: Kind, seq: u64) {
+        let mut way = match self.way.try_lock() {
+            Ok(way) => way,
+            Err(std::sync::TryLockError::Poisoned(way)) => way.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => return,
+        };
+        write_due(&mut way, &[Due { seq, kind, line: Bytes::new() }]);
+    }
+
+    /// Says why the session ends.
+    pub fn bye(&self, reason: &'static str) {
+        write_due(
+            &mut lock(&self.way),
+            &[Due { seq: 0, kind: Kind::Bye, line: Bytes::from_static(reason.as_bytes()) }],
+        );
+    }
+
+    /// The newest id under which the client was asked something.
+    #[must_use]
+    pub fn last_ask(&self) -> u32 {
+        lock(&self.book).shadow.last_ask()
+    }
+
+    /// How many requests have no answer.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        lock(&self.book).ledger.len()
+    }
+
+    fn tell(&self, ended: &[Ended], why: Why, out: &mut impl Write) -> io::Result<()> {
+        let tools = lock(&self.book).shadow.tools().map(str::to_owned);
+        ended.iter().try_for_each(|request| out.write_all(&words::answer(request, why, tools.as_deref())))
+    }
+
+    /// Waits until there is room for one more request.
+    fn room(&self) -> MutexGuard<'_, Book> {
+        let mut book = lock(&self.book);
+        while book.ledger.bytes() >= KEPT_BYTES_MAX {
+            book = self.answered.wait(book).unwrap_or_else(PoisonError::into_inner);
+        }
+        book
+    }
+}
+
+/// Writes frames to a hub that is there. One that is gone is closed for good: whoever reads it finds out.
+fn write_due(way: &mut MutexGuard<'_, Option<UnixStream>>, due: &[Due]) {
+    let Some(stream) = way.as_mut() else { return };
+    if write(stream, due).is_err() {
+        let _ = stream.shutdown(Shutdown::Both);
+        **way = None;
+    }
+}
+
+fn write(stream: &mut UnixStream, due: &[Due]) -> io::Result<()> {
+    let bytes = due.iter().map(|due| HEAD_BYTES + due.line.len()).sum::<usize>().min(COPIED_BYTES_MAX);
+    let mut together = BufWriter::with_capacity(bytes, stream);
+    for due in due {
+        together.write_all(&head(due.kind, due.seq, due.line.len()))?;
+        together.write_all(&due.line)?;
+    }
+    together.flush()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Every request of the client that has no answer yet, and what becomes of it when a hub dies.
+//!
+//! Pure: lines and facts go in, decisions come out. The rules are those of a server's death (faults.md,
+//! "Retry"), with the hub in the server's place: what was certainly not written to a server is sent again,
+//! and so is what only reads; of the rest nobody knows whether it was done. A request that was under way in
+//! two hub deaths may be what they died of, and is not done a third time. The next hub records what became
+//! of a request, and answers it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::frames;
+use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head};
+
+/// A request that was with so many hubs when they died is not done again.
+const DEATHS_MAX: u8 = 2;
+
+/// One with which so many died is answered by the front itself, without a row: even to speak of it may be what
+/// kills them. Far more than a bad minute has, in which no hub lives long enough to open the record.
+const TELLINGS_MAX: u8 = 50;
+
+/// What a line of the client is for its front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A request; it goes to the hub under its number and is answered once.
+    Request,
+    /// Anything else; it goes to the hub, and nobody waits.
+    Line,
+}
+
+/// A request that a hub is to be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Its number.
+    pub seq: u64,
+    /// As what it is given.
+    pub kind: frames::Kind,
+    /// The client's line.
+    pub line: Bytes,
+}
+
+/// A request that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The client's line.
+    pub line: Bytes,
+    /// Its id, in JSON.
+    pub id: Box<str>,
+    /// Its method; empty for a line that is no message and has an id all the same.
+    pub method: Box<str>,
+}
+
+/// The requests without an answer.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: BTreeMap<u64, Open>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    request: Ended,
+    /// As what the next hub gets it.
+    kind: frames::Kind,
+    /// This life of the hub has it.
+    is_sent: bool,
+    /// It was about to be written to a server.
+    is_dispatched: bool,
+    /// The client took it back.
+    is_withdrawn: bool,
+    deaths: u8,
+}
+
+impl Ledger {
+    /// Hears a line of the client; `seq` is its number, greater than all before, if it needs one.
+    pub fn hear(&mut self, line: &Bytes, seq: u64) -> Heard {
+        let envelope = match Envelope::parse(line) {
+            Ok(envelope) => envelope,
+            // Each of its messages is answered for itself, which is the hub's affair.
+            Err(Malformed::Batch) => return Heard::Line,
+            Err(_) => return self.hear_misfit(line, seq),
+        };
+        let method = envelope.method.as_deref().unwrap_or_default();
+        match (envelope.kind(), envelope.id) {
+            (Kind::Request, Some(id)) => {
+                self.enter(seq, line, id.get(), method);
+                Heard::Request
+            }
+            (Kind::Notification, _) => {
+                if let ("notifications/cancelled", Some(id)) = (method, cancelled_id(envelope.params)) {
+                    self.withdraw(id);
+                }
+                Heard::Line
+            }
+            (Kind::Response, _) => Heard::Line,
+            _ => self.hear_misfit(line, seq),
+        }
+    }
+
+    /// A line that is no message; one that shows an id is refused under it.
+    pub fn hear_misfit(&mut self, line: &Bytes, seq: u64) -> Heard {
+        let Some(id) = id_in_head(line) else { return Heard::Line };
+        self.enter(seq, line, &id, "");
+        Heard::Request
+    }
+
+    /// What the hub does not have yet, in the order in which it came; from now on it has it.
+    pub fn due(&mut self) -> Vec<Due> {
+        self.open.values_mut().filter(|open| !open.is_sent && open.is_withdrawn).for_each(Open::withdraw);
+        self.forget();
+        let waiting = self.open.iter_mut().filter(|(_, open)| !open.is_sent);
+        waiting.map(|(seq, open)| open.give(*seq)).collect()
+    }
+
+    /// A request that has just come; from now on the hub has it.
+    pub fn give(&mut self, seq: u64) -> Option<Due> {
+        self.open.get_mut(&seq).map(|open| open.give(seq))
+    }
+
+    /// A request is about to be written to a server.
+    pub fn dispatched(&mut self, seq: u64) {
+        if let Some(open) = self.open.get_mut(&seq) {
+            open.is_dispatched = true;
+        }
+    }
+
+    /// The answer to a request came; `None` when it had one already, and this one is to be dropped.
+    pub fn answered(&mut self, seq: u64) -> Option<Ended> {
+        let open = self.open.remove(&seq)?;
+        self.bytes -= open.request.line.len();
+        Some(open.request)
+    }
+
+    /// How many bytes the lines have that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many requests have no answer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The hub died: it is decided what becomes of each request. Those that come back are not given to any
+    /// hub again, and the front answers them itself.
+    pub fn hub_died(&mut self) -> Vec<Ended> {
+        self.open.values_mut().for_each(Open::hub_died);
+        self.forget();
+        let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.open).into_iter().partition(|(_, open)| open.deaths < TELLINGS_MAX);
+        self.open = kept;
+        self.bytes -= ended.values().map(|open| open.request.line.len()).sum::<usize>();
+        ended.into_values().filter(|open| !open.is_withdrawn).map(|open| open.request).collect()
+    }
+
+    /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
+    /// the front itself if `by_front` says so.
+    pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
+        let is_over =
+            |open: &Open| !open.is_sent && open.kind == frames::Kind::Request && by_front(&open.request);
+        let seqs: Vec<u64> =
+            self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
+        seqs.into_iter().filter_map(|seq| self.answered(seq)).collect()
+    }
+
+    fn enter(&mut self, seq: u64, line: &Bytes, id: &str, method: &str) {
+        self.bytes += line.len();
+        let request = Ended { line: line.clone(), id: id.into(), method: method.into() };
+        let open = Open {
+            request,
+            kind: frames::Kind::Request,
+            is_sent: false,
+            is_dispatched: false,
+            is_withdrawn: false,
+            deaths: 0,
+        };
+        self.open.insert(seq, open);
+    }
+
+    /// Only what has a row has to be spoken of when nobody waits for it.
+    fn forget(&mut self) {
+        let bytes = &mut self.bytes;
+        self.open.retain(|_, open| {
+            let is_spoken_of = open.kind != frames::Kind::Withdrawn || *open.request.method == *"tools/call";
+            *bytes -= if is_spoken_of { 0 } else { open.request.line.len() };
+            is_spoken_of
+        });
+    }
+
+    fn withdraw(&mut self, id: &str) {
+        // The client's ids are its own: the newest with this one is meant, and an older one too.
+        self.open
+            .values_mut()
+            .filter(|open| *open.request.id == *id)
+            .for_each(|open| open.is_withdrawn = true);
+    }
+}
+
+impl Open {
+    fn give(&mut self, seq: u64) -> Due {
+        self.is_sent = true;
+        Due { seq, kind: self.kind, line: self.request.line.clone() }
+    }
+
+    fn hub_died(&mut self) {
+        // A subscription stays open as long as its client likes, and does nothing.
+        let lives_long = *self.request.method == *"subscriptions/listen";
+        self.deaths += u8::from(self.is_sent && !lives_long);
+        self.kind = match self.kind {
+            _ if self.is_withdrawn => frames::Kind::Withdrawn,
+            frames::Kind::Request | frames::Kind::Again => self.fate(),
+            told => told,
+        };
+        self.is_sent = false;
+        self.is_dispatched = false;
+    }
+
+    fn fate(&self) -> frames::Kind {
+        if self.is_dispatched && !only_reads(&self.request.method) {
+            frames::Kind::Lost
+        } else if self.deaths >= DEATHS_MAX {
+            if self.is_dispatched { frames::Kind::Lost } else { frames::Kind::Spent }
+        } else if self.deaths > 0 || self.is_sent {
+            frames::Kind::Again
+        } else {
+            self.kind
+        }
+    }
+
+    fn withdraw(&mut self) {
+        self.kind = frames::Kind::Withdrawn;
+    }
+}
+
+/// Whether a request changes nothing, wherever it is answered.
+fn only_reads(method: &str) -> bool {
+    matches!(
+        method,
+        "initialize"
+            | "ping"
+            | "server/discover"
+            | "subscriptions/listen"
+            | "tools/list"
+            | "prompts/list"
+            | "prompts/get"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+            | "completion/complete"
+            | "logging/setLevel"
+            | "tasks/get"
+            | "tasks/list"
+            | "tasks/result"
+    )
+}
+
+#[cfg(test)]
+mod tests;

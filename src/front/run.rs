@@ -1,0 +1,380 @@
+//! A front at work: its threads, its hub, and its end.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::frames::{self, Cutter as Frames, Hello, Kind};
+use crate::front::Front;
+use crate::front::hubs::{Hub, Hubs};
+use crate::front::input::read_in;
+use crate::front::output::{ToClient, to_client};
+use crate::paths::Paths;
+use crate::pipes::{self, CHUNK_BYTES};
+use crate::shutdown::StopReason;
+use crate::store::ids::SessionId;
+use crate::store::lock::SessionLock;
+use crate::store::stamp;
+
+/// A hub that says nothing for so long is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// One that does not answer for so many times that long is ended.
+const SILENCES_MAX: u32 = 2;
+
+/// Without a hub for so long, the front answers itself.
+const NO_HUB_AFTER: Duration = Duration::from_secs(3);
+
+/// The first hub is waited for so long; then the session is served without one.
+const FIRST_HUB_WITHIN: Duration = Duration::from_secs(5);
+
+/// A hub that is gone lets go of the pipe within this, or is ended.
+const GONE_WITHIN: Duration = Duration::from_millis(500);
+
+/// After the client has gone, the front is gone within this whatever the hub does.
+const END_WITHIN: Duration = Duration::from_millis(450);
+
+/// How much is read of a hub at once, in bytes, unless a frame is known to be longer.
+const READ_BYTES: usize = 16 * 1024;
+
+/// After so many frames it is read which requests were dispatched, so that the pipe never fills.
+const DRAIN_AFTER: u32 = 1024;
+
+/// Why a session is not served by a hub.
+#[derive(Debug, thiserror::Error)]
+#[error("no hub can be started: {0}")]
+pub struct NoHub(String);
+
+/// Serves the client on stdin and stdout through a hub, until either ends or a signal comes.
+///
+/// # Errors
+/// When there is no hub, and none can be started; nothing was read yet.
+pub fn run(paths: &Paths) -> Result<(), NoHub> {
+    let no_hub = |error: io::Error| NoHub(error.to_string());
+    let id = SessionId::of_front(stamp::now_ms());
+    let lock = SessionLock::create(&paths.data_dir, id).map_err(no_hub)?;
+    let mut life = Life {
+        front: Arc::default(),
+        hubs: Hubs::of(paths),
+        hello: Hello {
+            versions: (frames::VERSION, frames::VERSION),
+            session: id.to_string(),
+            pid: std::process::id(),
+            last_ask: 0,
+            again: false,
+            config: paths.config_file.clone(),
+        },
+        ending: Arc::default(),
+    };
+    let first = life.first_hub().map_err(no_hub)?;
+    let (stdin, stdout) = pipes::take_files().map_err(no_hub)?;
+    life.hear_signals().map_err(no_hub)?;
+    life.read(stdin, first.welcome.line_bytes_max).map_err(no_hub)?;
+    tracing::info!(session = %id, hub = first.welcome.pid, "serving through a hub");
+    if let Err(error) = life.serve(first, &mut to_client(stdout)) {
+        tracing::warn!(%error, "client does not read any more");
+        life.end(StopReason::OutputClosed);
+    }
+    tracing::info!(reason = life.ending.get().map(|reason| reason.word()), "stopped");
+    lock.release();
+    Ok(())
+}
+
+struct Life {
+    front: Arc<Front>,
+    hubs: Hubs,
+    hello: Hello,
+    /// The client has gone, and why.
+    ending: Arc<OnceLock<StopReason>>,
+}
+
+impl Life {
+    fn first_hub(&mut self) -> io::Result<Hub> {
+        let deadline = Instant::now() + FIRST_HUB_WITHIN;
+        loop {
+            match self.hubs.look(&self.hello) {
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => self.hubs.rest(),
+                Ok(hub) => return Ok(hub),
+            }
+        }
+    }
+
+    /// Goes from hub to hub until the client has gone.
+    fn serve(&mut self, first: Hub, out: &mut ToClient) -> io::Result<()> {
+        let mut hub = first;
+        loop {
+            let attaching = {
+                let (front, stream) = (Arc::clone(&self.front), hub.stream.try_clone()?);
+                thread::Builder::new().name("bridge-attach".into()).spawn(move || front.attach(stream))?
+            };
+            let conversation = converse(&self.front, &mut hub, out);
+            // Whoever writes to it is told; a hub that is only silent hears of it too.
+            let _ = hub.stream.shutdown(Shutdown::Both);
+            let _ = attaching.join();
+            let parting = match conversation? {
+                Parting::Gone => "gone",
+                Parting::Silent => {
+                    kill(hub.welcome.pid);
+                    "silent"
+                }
+            };
+            if self.ending.get().is_some() {
+                return Ok(());
+            }
+            last_dispatched(&self.front, &mut hub)?;
+            tracing::warn!(hub = hub.welcome.pid, parting, unanswered = self.front.unanswered(), "hub lost");
+            self.front.hub_died(out)?;
+            out.flush()?;
+            match self.next_hub(out)? {
+                Some(next) => hub = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn next_hub(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
+        let lost = Instant::now();
+        (self.hello.last_ask, self.hello.again) = (self.front.last_ask(), true);
+        while self.ending.get().is_none() {
+            match self.hubs.look(&self.hello) {
+                Ok(hub) => {
+                    tracing::info!(
+                        hub = hub.welcome.pid,
+                        elapsed_ms = lost.elapsed().as_millis(),
+                        "hub found"
+                    );
+                    return Ok(Some(hub));
+                }
+                Err(error) => tracing::debug!(%error, "no hub yet"),
+            }
+            if lost.elapsed() > NO_HUB_AFTER {
+                self.front.no_hub(out)?;
+                out.flush()?;
+            }
+            self.hubs.rest();
+        }
+        Ok(None)
+    }
+
+    /// Reads the client on a thread of its own.
+    fn read(&self, mut stdin: File, line_bytes_max: usize) -> io::Result<()> {
+        let (front, ending) = (Arc::clone(&self.front), Arc::clone(&self.ending));
+        thread::Builder::new().name("bridge-read".into()).spawn(move || {
+            let reason = match read_in(&front, &mut stdin, line_bytes_max) {
+                Ok(()) => StopReason::EndOfInput,
+                Err(error) => {
+                    tracing::error!(%error, "stdin cannot be read");
+                    StopReason::InputFault
+                }
+            };
+            end(&front, &ending, reason);
+        })?;
+        Ok(())
+    }
+
+    fn hear_signals(&self) -> io::Result<()> {
+        let (front, ending) = (Arc::clone(&self.front), Arc::clone(&self.ending));
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        thread::Builder::new().name("bridge-signals".into()).spawn(move || {
+            let mut heard = false;
+            for signal in signals.forever() {
+                if heard {
+                    end_now(128 + signal);
+                }
+                heard = true;
+                let (front, ending) = (Arc::clone(&front), Arc::clone(&ending));
+                let reason = match signal {
+                    SIGTERM => StopReason::Terminate,
+                    SIGHUP => StopReason::HangUp,
+                    _ => StopReason::Interrupt,
+                };
+                // A hub that does not read must not keep the second signal from being heard.
+                let ending = move || end(&front, &ending, reason);
+                if thread::Builder::new().name("bridge-end".into()).spawn(ending).is_err() {
+                    end_now(128 + signal);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn end(&self, reason: StopReason) {
+        if self.ending.set(reason).is_ok() {
+            self.front.bye(reason.word());
+        }
+    }
+}
+
+/// Tells the hub that the client has gone, and sees to it that the front ends.
+fn end(front: &Front, ending: &OnceLock<StopReason>, reason: StopReason) {
+    if ending.set(reason).is_err() {
+        return;
+    }
+    let late = || {
+        thread::sleep(END_WITHIN);
+        end_now(0);
+    };
+    if thread::Builder::new().name("bridge-late".into()).spawn(late).is_err() {
+        end_now(0);
+    }
+    front.bye(reason.word());
+}
+
+#[expect(clippy::exit, reason = "whoever waits for the hub or for the client would wait for ever")]
+fn end_now(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+enum Parting {
+    /// It has ended, or has closed the conversation.
+    Gone,
+    /// It does not answer.
+    Silent,
+}
+
+/// Takes what a hub says until it is lost.
+///
+/// # Errors
+/// When the client does not read any more.
+fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Parting> {
+    let mut cutter = Frames::default();
+    let (mut silences, mut frames) = (0, 0_u32);
+    loop {
+        loop {
+            match cutter.next_frame() {
+                Ok(Some(framed)) if framed.kind == Kind::Ping => front.say(Kind::Pong, framed.seq),
+                Ok(Some(framed)) => front.take(&framed, out)?,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "hub cannot be understood");
+                    return Ok(Parting::Silent);
+                }
+            }
+            frames += 1;
+            if frames.is_multiple_of(DRAIN_AFTER) {
+                let _ = drain(front, &mut hub.dispatched);
+            }
+        }
+        out.flush()?;
+        match wait(&hub.stream, &out.get_ref())? {
+            Waited::Readable => silences = 0,
+            Waited::HungUp => return Err(io::ErrorKind::BrokenPipe.into()),
+            Waited::InVain => {
+                silences += 1;
+                if silences >= SILENCES_MAX {
+                    return Ok(Parting::Silent);
+                }
+                front.say(Kind::Ping, 0);
+                continue;
+            }
+        }
+        if !fill(&mut cutter, &mut hub.stream) {
+            return Ok(Parting::Gone);
+        }
+    }
+}
+
+/// Reads some of what the hub said; false when that was all.
+fn fill(cutter: &mut Frames, stream: &mut impl Read) -> bool {
+    let missing = cutter.missing();
+    let wanted = missing.clamp(READ_BYTES, 16 * CHUNK_BYTES);
+    let room = cutter.room();
+    let before = room.len();
+    if before == 0 {
+        // What a large answer took is given back.
+        *room = BytesMut::new();
+    }
+    room.reserve(missing.max(wanted));
+    room.resize(before + wanted, 0);
+    let came = loop {
+        match stream.read(room.get_mut(before..).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            came => break came.unwrap_or(0),
+        }
+    };
+    room.truncate(before + came);
+    came > 0
+}
+
+enum Waited {
+    Readable,
+    /// The client has closed its end.
+    HungUp,
+    InVain,
+}
+
+fn wait(hub: &impl AsFd, client: &impl AsFd) -> io::Result<Waited> {
+    let mut ends = [PollFd::new(hub, PollFlags::IN), PollFd::new(client, PollFlags::empty())];
+    let timeout = Timespec::try_from(SILENT).map_err(io::Error::other)?;
+    let count = match poll(&mut ends, Some(&timeout)) {
+        Err(rustix::io::Errno::INTR) => return Ok(Waited::Readable),
+        count => count?,
+    };
+    let [hub, client] = ends;
+    Ok(if count == 0 {
+        Waited::InVain
+    } else if hub.revents().is_empty() && !client.revents().is_empty() {
+        Waited::HungUp
+    } else {
+        Waited::Readable
+    })
+}
+
+/// Reads which requests were dispatched; false at the end, when no more will be.
+fn drain(front: &Front, dispatched: &mut File) -> io::Result<bool> {
+    let mut bytes = [0; 4096];
+    loop {
+        match dispatched.read(&mut bytes) {
+            Ok(0) => return Ok(false),
+            // Each number was written at once, and numbers divide what is read at once.
+            Ok(count) => bytes
+                .get(..count)
+                .unwrap_or_default()
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .for_each(|number| front.dispatched(u64::from_le_bytes(*number))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits until the hub that is gone dispatches nothing more; one that lives on is ended.
+fn last_dispatched(front: &Front, hub: &mut Hub) -> io::Result<()> {
+    for patience in [GONE_WITHIN, Duration::from_secs(5)] {
+        let deadline = Instant::now() + patience;
+        while drain(front, &mut hub.dispatched)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                kill(hub.welcome.pid);
+                break;
+            }
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut ends = [PollFd::new(&hub.dispatched, PollFlags::IN)];
+            match poll(&mut ends, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may be gone already.
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}

@@ -1,0 +1,229 @@
+//! A client behind its front: hubs die, and it does not notice.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Bridge, Room, Wires, alive, send_signal, wait_for, wait_until};
+
+/// Whatever becomes of a test, its hub ends.
+struct Hubs<'a>(&'a Room);
+
+impl Hubs<'_> {
+    /// The hub that listens now.
+    #[track_caller]
+    fn pid(&self) -> u32 {
+        wait_for("a hub runs", || self.now())
+    }
+
+    fn now(&self) -> Option<u32> {
+        let log = self.0.text("data/logs/hub.log");
+        let serving = log.lines().rev().find(|line| line.contains("hub serving"))?;
+        let pid = serving.split("pid=").nth(1)?.split_whitespace().next()?.parse().ok()?;
+        alive(pid).then_some(pid)
+    }
+
+    #[track_caller]
+    fn kill(&self) -> u32 {
+        let pid = self.pid();
+        send_signal(pid, Signal::KILL);
+        wait_until("the hub is gone", || !alive(pid));
+        pid
+    }
+}
+
+impl Drop for Hubs<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.now() {
+            send_signal(pid, Signal::TERM);
+        }
+    }
+}
+
+fn echo() -> Room {
+    Room::new().server("s", &["tool echo"]).through_hub()
+}
+
+#[track_caller]
+fn is_ok(bridge: &mut Bridge, text: &str) {
+    let answer = bridge.call("s__echo", json!({ "text": text }));
+    assert!(answer["result"]["isError"] != true && answer["error"].is_null(), "{answer}\n{}", bridge.log());
+}
+
+#[test]
+fn a_session_outlives_its_hubs() {
+    for wires in [Wires::Pipes, Wires::Sockets] {
+        let room = echo().wires(wires);
+        let hubs = Hubs(&room);
+        let mut bridge = room.start();
+        bridge.initialize();
+        is_ok(&mut bridge, "first");
+        for turn in 0..5 {
+            hubs.kill();
+            is_ok(&mut bridge, &turn.to_string());
+        }
+        assert!(bridge.end().success());
+        let ended = || room.rows("SELECT close_reason, tool_calls FROM mcp_sessions");
+        wait_until("the session is closed", || ended() == [[json!("end_of_input"), json!(6)]]);
+        assert_eq!(room.rows("SELECT count(*) FROM tool_calls WHERE outcome = 'ok'"), [[json!(6)]]);
+    }
+}
+
+#[test]
+fn a_call_inside_a_dying_hub_is_not_done_again() {
+    let room = Room::new().server("s", &["record $ROOM/calls", "on tools/call: hang"]).through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let id = bridge.begin_call("s__echo", json!({}));
+    room.wait_for_line("calls", "tools/call");
+    hubs.kill();
+    let answer = bridge.answer_to(id);
+    assert_eq!(answer["result"]["_meta"]["bridge/error"]["kind"], "outcome_unknown", "{answer}");
+    assert_eq!(room.recorded("calls", "tools/call").len(), 1);
+    let rows = room.rows("SELECT outcome, error_kind FROM tool_calls");
+    assert_eq!(rows, [[json!("outcome_unknown"), json!("bridge_crashed")]]);
+    assert_eq!(room.rows("SELECT sum(calls), sum(errors) FROM call_totals"), [[json!(1), json!(1)]]);
+}
+
+#[test]
+fn a_call_that_was_handed_off_does_not_run_for_ever_in_the_record() {
+    let room =
+        Room::new().server("s", &["on tools/call: hang"]).client("it", "handoff_after_s = 1").through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let told = bridge.call("s__echo", json!({}));
+    assert!(told["result"]["_meta"]["bridge/handoff"].is_object(), "{told}");
+    assert_eq!(room.rows("SELECT outcome FROM tool_calls"), [[json!(null)]]);
+    hubs.kill();
+    let lost = || room.rows("SELECT outcome FROM tool_calls") == [[json!("outcome_unknown")]];
+    wait_until("the next hub closes it", lost);
+}
+
+#[test]
+fn fronts_that_start_at_once_have_one_hub() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridges: Vec<Bridge> = (0..3).map(|_| room.start()).collect();
+    for bridge in &mut bridges {
+        bridge.initialize();
+        is_ok(bridge, "x");
+    }
+    let serving = room.text("data/logs/hub.log").matches("hub serving").count();
+    assert_eq!(serving, 1);
+    hubs.kill();
+    for bridge in &mut bridges {
+        is_ok(bridge, "y");
+    }
+    assert_eq!(room.text("data/logs/hub.log").matches("hub serving").count(), 2);
+}
+
+#[test]
+fn a_hub_that_hangs_is_replaced() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    send_signal(hubs.pid(), Signal::STOP);
+    is_ok(&mut bridge, "second");
+    bridge.wait_for_log("parting=\"silent\"");
+}
+
+#[test]
+fn without_a_hub_a_bridge_serves_in_its_own_process() {
+    let room = echo();
+    // No door can stand in a file.
+    std::fs::write(room.path("data/run"), "").unwrap();
+    let mut bridge = room.start();
+    bridge.wait_for_log("serving in this process");
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+}
+
+#[test]
+fn what_stands_in_a_hubs_place_does_not_keep_another_from_it() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    // Its door is removed, and it is killed before it looks.
+    std::fs::remove_file(room.path("data/run/hub.sock")).unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "no door");
+    hubs.kill();
+    std::fs::write(room.path("data/run/hub.lock"), "99999999").unwrap();
+    is_ok(&mut bridge, "a lock file that nobody holds");
+}
+
+#[test]
+fn a_hub_starts_also_when_the_programs_file_is_gone_or_garbage() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let program = room.path("bridge-copy");
+    std::fs::copy(env!("CARGO_BIN_EXE_bridge"), &program).unwrap();
+    let mut bridge = room.start_as(&program);
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    std::fs::remove_file(&program).unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "gone");
+    std::fs::write(&program, "garbage").unwrap();
+    hubs.kill();
+    is_ok(&mut bridge, "garbage");
+}
+
+#[test]
+fn a_killed_front_ends_its_session_and_no_other() {
+    let room = echo();
+    let _hubs = Hubs(&room);
+    let (mut first, mut second) = (room.start(), room.start());
+    for bridge in [&mut first, &mut second] {
+        bridge.initialize();
+        is_ok(bridge, "x");
+    }
+    first.kill_9();
+    let reasons = || room.rows("SELECT close_reason FROM mcp_sessions ORDER BY close_reason IS NULL, id");
+    wait_until("its session is closed", || reasons() == [[json!("front_gone")], [json!(null)]]);
+    is_ok(&mut second, "y");
+}
+
+#[test]
+fn a_clients_signal_ends_a_front_at_once_and_not_the_hub() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "x");
+    let (hub, before) = (hubs.pid(), std::time::Instant::now());
+    bridge.signal(Signal::TERM);
+    assert!(bridge.wait_exit().success());
+    assert!(before.elapsed().as_secs() < 5);
+    wait_until("the session is closed", || {
+        room.rows("SELECT close_reason FROM mcp_sessions") == [[json!("sigterm")]]
+    });
+    assert_eq!(hubs.pid(), hub);
+}
+
+#[test]
+fn a_subscription_and_a_level_go_on_with_the_next_hub() {
+    let room = Room::new()
+        .server(
+            "s",
+            &[
+                "record $ROOM/said",
+                "resource fake://a",
+                "capabilities {\"resources\":{\"subscribe\":true},\"logging\":{}}",
+            ],
+        )
+        .through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert!(bridge.ask("resources/subscribe", &json!({ "uri": "fake://a" }))["error"].is_null());
+    assert!(bridge.ask("logging/setLevel", &json!({ "level": "error" }))["error"].is_null());
+    hubs.kill();
+    wait_until("the server hears it again", || room.recorded("said", "resources/subscribe").len() == 2);
+    bridge.ask("resources/read", &json!({ "uri": "fake://a" }));
+    wait_until("and of the level", || room.recorded("said", "logging/setLevel").len() >= 2);
+}
