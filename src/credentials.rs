@@ -92,6 +92,14 @@ impl Template {
         &self.written
     }
 
+    /// The names of the variables that it refers to.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable(name) => Some(name.as_str()),
+            Part::Literal(_) => None,
+        })
+    }
+
     /// The text with every reference replaced. The result is a secret.
     ///
     /// # Errors

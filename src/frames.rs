@@ -106,6 +106,22 @@ pub struct Hello {
     pub again: bool,
     /// The configuration that it was started with.
     pub config: Option<std::path::PathBuf>,
+    /// The variables that its client gave it, for the references of the configuration and the little that servers
+    /// inherit.
+    pub environment: Variables,
+    /// The folder in which its client started it.
+    pub folder: Option<std::path::PathBuf>,
+}
+
+/// The variables of a front. What `Debug` shows holds none of them.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Variables(pub std::collections::BTreeMap<String, String>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
 }
 
 /// Who a hub is: the body of [`Kind::Welcome`].

@@ -27,6 +27,7 @@ pub mod store;
 pub mod config;
 pub mod control;
 pub mod credentials;
+pub mod environment;
 pub mod frames;
 pub mod lines;
 pub mod local;

@@ -20,10 +20,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{self, Loaded};
 use crate::downstream::{guardian, process};
+use crate::environment::Environment;
 use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
 use crate::serve::attached::Input;
 use crate::serve::house::House;
+use crate::serve::house::servers::Site;
 use crate::serve::household::Household;
 use crate::shutdown::{self, Closing, StopReason};
 
@@ -49,7 +51,13 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     let loaded = load(&paths);
     let work = workers()?;
     let handles = (lines.handle(), work.handle());
-    let house = House::build(&paths, loaded, started, handles);
+    let house = House::build(
+        &paths,
+        loaded,
+        Site { environment: Environment::own(), folder: None },
+        started,
+        handles,
+    );
     let household = Household::begin(house, &paths.data_dir, handles);
     let reason = lines.block_on(live(household, stdio, closing));
     guardian::dismiss().reap();

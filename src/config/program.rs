@@ -2,26 +2,29 @@
 //! launcher: a new version of what it runs is not seen.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use crate::config::server::Server;
+use crate::environment::Environment;
 
 /// A server's program, as its launch looks for it. Its `Debug` shows no variable's value.
 #[derive(Clone)]
 pub struct Program {
     command: String,
-    /// The folders to search, when the server's own environment names them.
-    path: Option<String>,
+    /// The folders to search.
+    path: Option<OsString>,
 }
 
 impl Program {
-    /// The program of a server.
+    /// The program of a server that is started in this environment, which its own may change.
     #[must_use]
-    pub fn of(server: &Server) -> Self {
+    pub fn of(server: &Server, environment: &Environment) -> Self {
         let path = server.env.iter().find(|(name, _)| name == "PATH");
-        let path = path.and_then(|(_, path)| path.resolve(|name| env::var(name).ok()).ok());
+        let path = path.and_then(|(_, path)| path.resolve(|name| environment.get(name)).ok());
+        let path = path.map(Into::into).or_else(|| environment.os("PATH").map(ToOwned::to_owned));
         Self { command: server.command.clone(), path }
     }
 
@@ -41,8 +44,7 @@ impl Program {
         if self.command.contains(std::path::is_separator) {
             return command.is_absolute().then(|| command.to_owned());
         }
-        let path = self.path.clone().map(Into::into).or_else(|| env::var_os("PATH"))?;
-        let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
+        let folders = env::split_paths(self.path.as_ref()?).filter(|folder| folder.is_absolute());
         let names = [self.command.clone(), format!("{}{}", self.command, env::consts::EXE_SUFFIX)];
         let mut files = folders.flat_map(|folder| names.clone().map(|name| folder.join(name)));
         files.find(|file| file.is_file())
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     fn program(command: impl Into<String>, path: Option<&Path>) -> Program {
-        Program { command: command.into(), path: path.map(|path| path.to_str().unwrap().to_owned()) }
+        Program { command: command.into(), path: path.map(Into::into) }
     }
 
     #[test]

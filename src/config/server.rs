@@ -21,7 +21,8 @@ pub struct Server {
     pub args: Vec<Template>,
     /// What it gets beside the short list of variables that every server gets, in the file's order.
     pub env: Vec<(String, Template)>,
-    /// The folder to start it in, absolute; `None` for the bridge's own.
+    /// The folder to start it in, absolute. `None` for its client's, where it is one client's alone; else for the
+    /// user's own behind a hub, and for the bridge's.
     pub cwd: Option<PathBuf>,
     /// Whether it may be started.
     pub enabled: bool,
@@ -38,6 +39,14 @@ pub struct Server {
     pub scope: Scope,
     /// How many calls and connections it may have at once, where its entry says so.
     pub capacity: Said,
+}
+
+impl Server {
+    /// The names of the variables that its entry refers to.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let values = self.env.iter().map(|(_, value)| value);
+        self.args.iter().chain(values).flat_map(Template::variables)
+    }
 }
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);

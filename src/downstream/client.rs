@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::watch;
 
 use crate::downstream::greeting::Face;
+use crate::environment::Folder;
 
 /// The number of the next client.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -76,17 +77,25 @@ impl Ownership {
 
 /// What the attached clients show to servers, in the order in which they came.
 #[derive(Debug, Default)]
-pub struct Faces(RwLock<Vec<(ClientId, watch::Receiver<Face>)>>);
+pub struct Faces(RwLock<Vec<Attached>>);
+
+#[derive(Debug)]
+struct Attached {
+    client: ClientId,
+    face: watch::Receiver<Face>,
+    folder: Folder,
+}
 
 impl Faces {
-    /// A client attaches.
-    pub fn add(&self, client: ClientId, face: watch::Receiver<Face>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push((client, face));
+    /// A client attaches that was started in this folder.
+    pub fn add(&self, client: ClientId, face: watch::Receiver<Face>, folder: Folder) {
+        let attached = Attached { client, face, folder };
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(attached);
     }
 
     /// A client has gone.
     pub fn remove(&self, client: ClientId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != client);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|other| other.client != client);
     }
 
     /// What a server is shown that is started for this client, and whose face that is: else that of the client
@@ -94,13 +103,20 @@ impl Faces {
     #[must_use]
     pub fn of(&self, client: Option<ClientId>) -> (Option<ClientId>, Face) {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let asked = all.iter().find(|(other, _)| Some(*other) == client);
+        let asked = all.iter().find(|other| Some(other.client) == client);
         // Nobody marks what a client shows as seen: it has changed once the client has said who it is.
-        let last = || all.iter().rev().find(|(_, face)| face.has_changed().unwrap_or(true));
+        let last = || all.iter().rev().find(|other| other.face.has_changed().unwrap_or(true));
         match asked.or_else(last) {
-            Some((client, face)) => (Some(*client), face.borrow().clone()),
+            Some(attached) => (Some(attached.client), attached.face.borrow().clone()),
             None => (None, Face::default()),
         }
+    }
+
+    /// The folder in which a client was started.
+    #[must_use]
+    pub fn folder(&self, client: ClientId) -> Folder {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|other| other.client == client)?.folder.clone()
     }
 }
 
@@ -118,7 +134,7 @@ mod tests {
         assert_eq!(faces.of(Some(one)), (None, Face::default()));
         let shown = [one, two, three].map(|client| {
             let (sender, receiver) = watch::channel(Face::default());
-            faces.add(client, receiver);
+            faces.add(client, receiver, None);
             sender
         });
         assert_eq!(faces.of(None), (None, Face::default()));

@@ -41,6 +41,7 @@ use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
 use crate::downstream::watcher::{Happened, Phases, Watcher};
 use crate::downstream::{LinkState, Order, Status};
+use crate::environment::{Environment, Folder};
 use crate::outcome::Cause;
 
 /// A start that takes longer holds up no other: it waits for something that more processes do not slow down.
@@ -58,6 +59,10 @@ pub struct Surroundings {
     pub relay: Arc<dyn Relay>,
     /// Whom it can be told it speaks with.
     pub faces: Arc<Faces>,
+    /// The environment that it is started in.
+    pub environment: Environment,
+    /// Where it runs, if its configuration does not say it and it is not one client's alone.
+    pub folder: Folder,
     /// Who hears of its life.
     pub watcher: Arc<dyn Watcher>,
     /// Where its stderr goes.

@@ -9,44 +9,8 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
 use tokio::process::Command;
 
 use crate::downstream::{group, guardian};
+use crate::environment::Environment;
 use crate::outcome::Cause;
-
-/// What a server inherits of our environment, beside every `LC_*` (faults.md, "Child"); on Windows
-/// also what programs cannot start without.
-const INHERITED: &[&str] = &[
-    "HOME",
-    "PATH",
-    "LANG",
-    "TMPDIR",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TERM",
-    #[cfg(windows)]
-    "SYSTEMROOT",
-    #[cfg(windows)]
-    "WINDIR",
-    #[cfg(windows)]
-    "COMSPEC",
-    #[cfg(windows)]
-    "PATHEXT",
-    #[cfg(windows)]
-    "APPDATA",
-    #[cfg(windows)]
-    "LOCALAPPDATA",
-    #[cfg(windows)]
-    "PROGRAMFILES",
-    #[cfg(windows)]
-    "PROGRAMDATA",
-    #[cfg(windows)]
-    "USERPROFILE",
-    #[cfg(windows)]
-    "USERNAME",
-    #[cfg(windows)]
-    "TEMP",
-    #[cfg(windows)]
-    "TMP",
-];
 
 /// So many files may be open where the system allows it.
 #[cfg(unix)]
@@ -71,9 +35,11 @@ pub struct Launch {
     pub command: String,
     /// Its arguments; there is never a shell.
     pub args: Vec<String>,
-    /// What its environment holds beside what is inherited.
+    /// The environment of which it inherits a little.
+    pub inherited: Environment,
+    /// What its environment holds beside that.
     pub env: Vec<(String, String)>,
-    /// Where it runs; our own folder if none.
+    /// Where it runs; where we do, if nowhere.
     pub cwd: Option<PathBuf>,
 }
 
@@ -164,7 +130,7 @@ fn spawn(launch: &Launch) -> io::Result<(Process, Pipes)> {
     command
         .args(&launch.args)
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_inherited)))
+        .envs(launch.inherited.inherited())
         .envs(launch.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::from(child_stdin))
         .stdout(Stdio::from(child_stdout))
@@ -182,12 +148,6 @@ fn spawn(launch: &Launch) -> io::Result<(Process, Pipes)> {
     guardian::started(pid);
     let stderr = child.stderr().take().ok_or_else(gone)?;
     Ok((Process { child, pid }, Pipes { stdin, stdout, stderr }))
-}
-
-fn is_inherited(name: &str) -> bool {
-    INHERITED.contains(&name.to_ascii_uppercase().as_str())
-        && (cfg!(windows) || !name.contains(char::is_lowercase))
-        || name.starts_with("LC_")
 }
 
 impl Process {
@@ -289,7 +249,13 @@ mod tests {
 
     fn launch(command: &str, args: &[&str]) -> Launch {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Launch { command: command.to_owned(), args, env: Vec::new(), cwd: None }
+        Launch {
+            command: command.to_owned(),
+            args,
+            inherited: Environment::own(),
+            env: Vec::new(),
+            cwd: None,
+        }
     }
 
     #[tokio::test]
@@ -299,12 +265,6 @@ mod tests {
         assert_eq!(cause(&launch("/etc/passwd", &[])), Some(Cause::NotExecutable));
         let nowhere = Launch { cwd: Some("/no/such/folder".into()), ..launch("true", &[]) };
         assert_eq!(cause(&nowhere), Some(Cause::NotFound));
-    }
-
-    #[test]
-    fn little_is_inherited() {
-        assert!(is_inherited("PATH") && is_inherited("LC_ALL"));
-        assert!(!is_inherited("AWS_SECRET_ACCESS_KEY") && !is_inherited("LD_PRELOAD"));
     }
 
     /// Processes of a group that still run; one that waits to be reaped by the system is gone.

@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::frames::{self, Cutter as Frames, Hello, Kind};
+use crate::environment::Environment;
+use crate::frames::{self, Cutter as Frames, Hello, Kind, Variables};
 use crate::front::Front;
 use crate::front::hubs::{Hub, Hubs};
 use crate::front::input::read_in;
@@ -72,6 +73,8 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
             last_ask: 0,
             again: false,
             config: paths.config_file.clone(),
+            environment: Variables(Environment::own().texts()),
+            folder: std::env::current_dir().ok(),
         },
         ending: Arc::default(),
     };

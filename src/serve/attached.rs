@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::downstream::client::ClientId;
 use crate::downstream::greeting::Face;
+use crate::environment::Folder;
 use crate::guard;
 use crate::lines::Lines;
 use crate::pipes::{Sink, Source};
@@ -74,7 +75,7 @@ impl Input {
 
 impl Attached {
     /// A client that has said nothing yet, here or to an earlier hub of its front.
-    pub(super) fn new(doors: &Arc<Doors>, outlet: Outlet, front: Option<Fronted>) -> Self {
+    pub(super) fn new(doors: &Arc<Doors>, outlet: Outlet, front: Option<Fronted>, folder: Folder) -> Self {
         let (id, outlet) = (ClientId::next(), Arc::new(outlet));
         let (face, shown) = tokio::sync::watch::channel(Face::default());
         let unasked = Unasked::new(id, Arc::clone(&outlet), shown.clone());
@@ -91,7 +92,7 @@ impl Attached {
             roster: Arc::clone(&doors.roster),
             front,
         });
-        doors.faces.add(id, shown);
+        doors.faces.add(id, shown, folder);
         doors.switchboard.add(&unasked);
         Self { id, client, unasked, outlet, doors: Arc::clone(doors) }
     }

@@ -3,7 +3,7 @@
 pub mod doors;
 pub mod servers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::downstream::gate::Gate;
 use crate::downstream::pool::tenants::{Patience, Tenants};
 use crate::downstream::pool::{Commons, Pool};
 use crate::downstream::wake::Wake;
+use crate::environment::{Environment, Folder};
 use crate::guard;
 use crate::paths::Paths;
 use crate::pulse::Pulse;
@@ -33,7 +34,7 @@ use crate::router::{NOT_QUICK_AFTER, Router};
 use crate::serve::attached::Attached;
 use crate::serve::desk::Desk;
 use crate::serve::house::doors::Doors;
-use crate::serve::house::servers::{Yard, known};
+use crate::serve::house::servers::{Site, Yard, known};
 use crate::serve::reload::{Order, Reloader};
 use crate::session::attached::Fronted;
 use crate::session::outlet::Outlet;
@@ -52,11 +53,20 @@ pub struct House {
     sources: Arc<Sources>,
     reloader: Option<Reloader>,
     changes: mpsc::Sender<Order>,
+    /// What it was built from.
+    config_file: Option<PathBuf>,
+    environment: Environment,
 }
 
 impl House {
     /// Builds the house. Nothing here waits for a disk or a server.
-    pub fn build(paths: &Paths, loaded: Loaded, started: Instant, (lines, work): (&Handle, &Handle)) -> Self {
+    pub fn build(
+        paths: &Paths,
+        loaded: Loaded,
+        site: Site,
+        started: Instant,
+        (lines, work): (&Handle, &Handle),
+    ) -> Self {
         let settings = loaded.config.settings.clone();
         let clients = Clients::new(loaded.config.clients.clone(), &settings);
         let journal = Journal::open(&paths.data_dir, options(&settings));
@@ -64,9 +74,11 @@ impl House {
             let journal = journal.clone();
             async move { drop(recovery::recover(&journal).await) }
         });
-        let selftest = std::env::var_os(SELFTEST_VARIABLE).is_some_and(|value| value == "1");
+        let environment = site.environment.clone();
+        let selftest = environment.os(SELFTEST_VARIABLE).is_some_and(|value| value == "1");
         let enabled: Vec<Server> = loaded.config.enabled().into_iter().cloned().collect();
-        let offers = Arc::new(Offers::new(known(&enabled), Builtin::tools(selftest), journal.clone()));
+        let offers =
+            Arc::new(Offers::new(known(&enabled, &environment), Builtin::tools(selftest), journal.clone()));
         // Reading the stored lists takes milliseconds that `initialize` does not have to wait for.
         work.spawn_blocking({
             let offers = Arc::clone(&offers);
@@ -80,6 +92,7 @@ impl House {
         let yard = Yard {
             commons,
             lines: lines.clone(),
+            site,
             paths: paths.clone(),
             capacity: settings.capacity.clone(),
             limits: servers::limits(&settings),
@@ -120,7 +133,22 @@ impl House {
         });
         let file = paths.config_file.clone().or_else(|| paths.config_default.clone());
         let reloader = Some(Reloader { file, yard, fleet, first, loaded, orders });
-        Self { journal, doors, own, sources, reloader, changes }
+        Self {
+            journal,
+            doors,
+            own,
+            sources,
+            reloader,
+            changes,
+            config_file: paths.config_file.clone(),
+            environment,
+        }
+    }
+
+    /// Whether anybody is attached.
+    #[must_use]
+    pub fn has_clients(&self) -> bool {
+        Arc::strong_count(&self.doors) > 1
     }
 
     /// How many servers may be started.
@@ -132,13 +160,28 @@ impl House {
     /// others.
     #[must_use]
     pub fn attach(&self) -> Attached {
-        Attached::new(&self.doors, Outlet::default(), None)
+        Attached::new(&self.doors, Outlet::default(), None, None)
     }
 
-    /// The same, for one that is attached through its front.
+    /// The same, for one that is attached through its front and was started in this folder.
     #[must_use]
-    pub fn attach_front(&self, outlet: Outlet, front: Fronted) -> Attached {
-        Attached::new(&self.doors, outlet, Some(front))
+    pub fn attach_front(&self, outlet: Outlet, front: Fronted, folder: Folder) -> Attached {
+        Attached::new(&self.doors, outlet, Some(front), folder)
+    }
+
+    /// Whether the servers of this configuration, started in this environment, would be no others than those of
+    /// this house: programs are looked for in the same folders, and every variable that the configuration refers
+    /// to has the same value.
+    #[must_use]
+    pub fn is_for(&self, config_file: Option<&Path>, environment: &Environment) -> bool {
+        if self.config_file.as_deref() != config_file {
+            return false;
+        }
+        let loaded = self.sources.loaded.borrow();
+        let servers = loaded.config.enabled();
+        let referred = servers.iter().flat_map(|server| server.variables());
+        let mut all = ["HOME", "PATH", SELFTEST_VARIABLE].into_iter().chain(referred);
+        all.all(|name| environment.os(name) == self.environment.os(name))
     }
 
     /// Tells calls that they are not quick, on the runtime that has all lines; ends never.

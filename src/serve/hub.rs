@@ -5,7 +5,6 @@
 
 mod admission;
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::pending;
 use std::io::Write;
@@ -20,12 +19,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::downstream::guardian;
-use crate::frames::{self, Hello, Welcome};
+use crate::environment::{Environment, Folder};
+use crate::frames::{self, Hello, Variables, Welcome};
 use crate::local::{self, Door, Hall, Listener, Stream};
 use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
 use crate::serve::attached::{Attached, Input};
 use crate::serve::house::House;
+use crate::serve::house::servers::Site;
 use crate::serve::household::Household;
 use crate::serve::hub::admission::Admitted;
 use crate::serve::{begin, load, workers};
@@ -112,15 +113,15 @@ struct Hub {
     closing: Closing,
     /// Where this program lies.
     program: Option<PathBuf>,
-    /// Fronts that name the same configuration share its servers.
-    households: Arc<Mutex<HashMap<Option<PathBuf>, Household>>>,
+    /// Fronts that name the same configuration share its servers, if these would be no others for any of them.
+    households: Arc<Mutex<Vec<Household>>>,
 }
 
 impl Hub {
     async fn serve(self, door: &Door, idle_max: Duration) -> anyhow::Result<StopReason> {
         let mut listener = open(door).await.context("cannot listen")?;
         tracing::info!(pid = std::process::id(), version = version::own(), "hub serving");
-        let (mut fronts, mut used) = (JoinSet::new(), Instant::now());
+        let (mut fronts, mut left, mut used) = (JoinSet::new(), JoinSet::new(), Instant::now());
         let reason = loop {
             tokio::select! {
                 reason = self.closing.raised() => break reason,
@@ -143,6 +144,10 @@ impl Hub {
                     if fronts.is_empty() && used.elapsed() >= idle_max {
                         break StopReason::Idle;
                     }
+                    for household in self.empty_for(idle_max) {
+                        tracing::info!(servers = household.house.servers(), "nobody needs these servers any more");
+                        left.spawn(async { household.stop().await.await });
+                    }
                     if !door.stands() {
                         tracing::warn!("the hub's door was removed, it is put up again");
                         drop(listener);
@@ -154,10 +159,11 @@ impl Hub {
         // Nobody comes from here on, and whoever is here is told.
         drop(listener);
         self.closing.raise(reason);
-        let households: Vec<Household> = self.households().drain().map(|(_, household)| household).collect();
+        let households = std::mem::take(&mut *self.households());
         let stopped = join_all(join_all(households.into_iter().map(Household::stop)).await);
         while fronts.join_next().await.is_some() {}
         stopped.await;
+        while left.join_next().await.is_some() {}
         Ok(reason)
     }
 
@@ -177,14 +183,17 @@ impl Hub {
     /// Serves one front to its end.
     async fn attach(self, stream: Stream, admitted: Admitted) -> anyhow::Result<()> {
         let Admitted { hello, dispatched } = admitted;
-        let Hello { versions: (oldest, newest), session, pid, last_ask, again, config } = hello;
+        let Hello { versions: (oldest, newest), session, pid, last_ask, again, .. } = hello;
         anyhow::ensure!(
             (oldest..=newest).contains(&frames::VERSION),
             "the front {pid} speaks the versions {oldest} to {newest} of the frames"
         );
         let session = SessionId::parse(&session).context("the front names no session")?;
         let front = Fronted { session: session.front(), pid, last_ask };
-        let client = self.attach_to(config, Outlet::framed(dispatched), front).await?;
+        let Hello { config, environment: Variables(environment), folder, .. } = hello;
+        let environment: Environment = environment.into_iter().collect();
+        let guest = (Outlet::framed(dispatched), front, folder.map(Into::into));
+        let client = self.attach_to(config, environment, guest).await?;
         let line_bytes_max = client.line_bytes_max();
         let welcome = Welcome {
             version: frames::VERSION,
@@ -216,11 +225,12 @@ impl Hub {
     async fn attach_to(
         &self,
         config: Option<PathBuf>,
-        outlet: Outlet,
-        front: Fronted,
+        environment: Environment,
+        (outlet, front, folder): (Outlet, Fronted, Folder),
     ) -> anyhow::Result<Attached> {
-        if let Some(household) = self.households().get(&config) {
-            return Ok(household.house.attach_front(outlet, front));
+        let is_its = |household: &&Household| household.house.is_for(config.as_deref(), &environment);
+        if let Some(household) = self.households().iter().find(is_its) {
+            return Ok(household.house.attach_front(outlet, front, folder));
         }
         let paths = Paths { config_file: config.clone(), ..self.paths.clone() };
         let loaded = tokio::task::spawn_blocking({
@@ -232,14 +242,24 @@ impl Hub {
         let handles = (&self.handles.0, &self.handles.1);
         let mut households = self.households();
         // Another one may have been as quick.
-        let household = households.entry(config).or_insert_with(|| {
-            let house = House::build(&paths, loaded, std::time::Instant::now(), handles);
-            Household::begin(house, &paths.data_dir, handles)
-        });
-        Ok(household.house.attach_front(outlet, front))
+        if let Some(household) = households.iter().find(is_its) {
+            return Ok(household.house.attach_front(outlet, front, folder));
+        }
+        // Where the first of many clients was started is no place for the others' servers.
+        let site = Site { folder: environment.home().map(Into::into), environment: environment.clone() };
+        let house = House::build(&paths, loaded, site, std::time::Instant::now(), handles);
+        let household = Household::begin(house, &paths.data_dir, handles);
+        let client = household.house.attach_front(outlet, front, folder);
+        households.push(household);
+        Ok(client)
     }
 
-    fn households(&self) -> MutexGuard<'_, HashMap<Option<PathBuf>, Household>> {
+    /// The households that have had no client for so long; they are no one's from here on.
+    fn empty_for(&self, idle_max: Duration) -> Vec<Household> {
+        self.households().extract_if(.., |household| household.empty_for() >= idle_max).collect()
+    }
+
+    fn households(&self) -> MutexGuard<'_, Vec<Household>> {
         self.households.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -129,7 +129,9 @@ impl Reloader {
             .collect();
         let there: Vec<&ServerName> =
             before.iter().filter(|pool| is_there(pool)).map(|pool| pool.name()).collect();
-        self.yard.offers.rearrange(known(&enabled), || self.swap(pools, &before, change));
+        self.yard
+            .offers
+            .rearrange(known(&enabled, &self.yard.site.environment), || self.swap(pools, &before, change));
         self.loaded.send_replace(Arc::clone(new));
         let unlisted = self.yard.offers.view().unlisted;
         for server in change.added.iter().chain(&change.changed) {

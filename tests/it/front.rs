@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::support::{Bridge, Room, Wires, alive, send_signal, wait_for, wait_until};
 
 /// Whatever becomes of a test, its hub ends.
-struct Hubs<'a>(&'a Room);
+pub struct Hubs<'a>(pub &'a Room);
 
 impl Hubs<'_> {
     /// The hub that listens now.
     #[track_caller]
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         wait_for("a hub runs", || self.now())
     }
 
@@ -23,7 +23,7 @@ impl Hubs<'_> {
     }
 
     #[track_caller]
-    fn kill(&self) -> u32 {
+    pub fn kill(&self) -> u32 {
         let pid = self.pid();
         send_signal(pid, Signal::KILL);
         wait_until("the hub is gone", || !alive(pid));

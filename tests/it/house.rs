@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module imports only from lower floors. A folder belongs to the file above it.
-const FLOORS: [(&str, u8); 35] = [
+const FLOORS: [(&str, u8); 36] = [
     // Words: no task, no clock, no outside.
     ("policy", 0),
     ("outcome", 0),
@@ -24,6 +24,7 @@ const FLOORS: [(&str, u8); 35] = [
     ("logging", 1),
     ("paths", 1),
     ("credentials", 1),
+    ("environment", 1),
     // What is known and kept; lines are cut out of pipes.
     ("lines", 2),
     ("local", 2),

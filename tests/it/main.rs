@@ -20,6 +20,7 @@ mod eras;
 mod fakes;
 #[cfg(unix)]
 mod front;
+mod fronts;
 mod hostile;
 mod house;
 mod ids;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::sharing::Scope;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::write_out;
 use crate::downstream::connection::owned::Owned;
@@ -12,6 +13,7 @@ use crate::downstream::keeper::wishes::Wishes;
 use crate::downstream::keeper::{Keeper, Running};
 use crate::downstream::process::{self, Launch, NotStarted, Pipes};
 use crate::downstream::stderr::{CappedLog, Tail, drain};
+use crate::environment::Folder;
 use crate::lines::Lines;
 use crate::outcome::Cause;
 use crate::pipes;
@@ -82,15 +84,26 @@ impl Keeper {
             cause: Cause::NotFound,
             what: error.to_string(),
         };
-        let lookup = |name: &str| std::env::var(name).ok();
+        let environment = &self.around.environment;
+        let lookup = |name: &str| environment.get(name);
         let args = self.server.args.iter().map(|arg| arg.resolve(lookup)).collect::<Result<_, _>>();
         let env = self.server.env.iter().map(|(name, value)| Ok((name.clone(), value.resolve(lookup)?)));
         Ok(Launch {
             command: self.server.command.clone(),
+            inherited: environment.clone(),
             args: args.map_err(missing)?,
             env: env.collect::<Result<_, _>>().map_err(missing)?,
-            cwd: self.server.cwd.clone(),
+            cwd: self.server.cwd.clone().or_else(|| Some(self.folder()?.to_path_buf())),
         })
+    }
+
+    /// Where it runs if nobody says it: where its client was started, if it is one client's alone.
+    fn folder(&self) -> Folder {
+        let its = match self.server.scope {
+            Scope::Session | Scope::Thread | Scope::Call => self.status.borrow().client,
+            Scope::Shared | Scope::User => None,
+        };
+        its.and_then(|client| self.around.faces.folder(client)).or_else(|| self.around.folder.clone())
     }
 
     /// A start has come so far.

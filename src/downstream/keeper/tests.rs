@@ -14,6 +14,7 @@ use crate::downstream::listing::Listing;
 use crate::downstream::relay::Nobody;
 use crate::downstream::wake::Clocks;
 use crate::downstream::{Link, NotReady, link};
+use crate::environment::Environment;
 use crate::names::ServerName;
 use crate::policy::{Breaker, Limits};
 
@@ -95,6 +96,8 @@ impl Pool {
                 lines: Handle::current(),
                 relay: Arc::new(Nobody),
                 faces: Arc::default(),
+                environment: Environment::own(),
+                folder: None,
                 watcher: seen.clone(),
                 log_file: "/dev/null".into(),
                 gate: Arc::clone(&gate),

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::server::Server;
 use crate::config::sharing::{Said, Scope};
 use crate::downstream::listing::Items;
+use crate::environment::Environment;
 use crate::era::Era;
 use crate::store::{Journal, Options};
 
@@ -54,7 +55,11 @@ fn known(name: &str, program: &Path) -> Known {
         scope: Scope::Shared,
         capacity: Said::default(),
     };
-    Known { server: server.name.clone(), key: name.to_owned(), program: Program::of(&server) }
+    Known {
+        server: server.name.clone(),
+        key: name.to_owned(),
+        program: Program::of(&server, &Environment::own()),
+    }
 }
 
 fn s() -> ServerName {

@@ -19,6 +19,7 @@ use crate::downstream::pool::{Commons, Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
 use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
+use crate::environment::{Environment, Folder};
 use crate::guard;
 use crate::names::ServerName;
 use crate::paths::Paths;
@@ -27,12 +28,23 @@ use crate::router::offers::{Known, Offers};
 use crate::serve::recorder::Recorder;
 use crate::store::Journal;
 
+/// Where a house stands.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The variables that its servers see.
+    pub environment: Environment,
+    /// Where servers run that are nobody's in particular; where this process does, if nowhere.
+    pub folder: Folder,
+}
+
 /// Makes the pool of any server, also later.
 pub struct Yard {
     /// What all servers share.
     pub commons: Commons,
     /// Where lines are read and written.
     pub lines: Handle,
+    /// In which environment and, if it is not said otherwise, in which folder servers are started.
+    pub site: Site,
     /// Where log files stand.
     pub paths: Paths,
     /// How many calls and connections a server has that does not say it itself.
@@ -75,6 +87,8 @@ impl Yard {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
             faces: Arc::clone(&self.faces),
+            environment: self.site.environment.clone(),
+            folder: self.site.folder.clone(),
             watcher: Arc::new(recorder),
             log_file: self.paths.server_log(&server.name),
             gate: Arc::clone(&self.gate),
@@ -175,11 +189,11 @@ pub fn tuning(settings: &Settings) -> Tuning {
 }
 
 /// What is known by heart of servers.
-pub fn known(servers: &[Server]) -> Vec<Known> {
+pub fn known(servers: &[Server], environment: &Environment) -> Vec<Known> {
     let known = |server: &Server| Known {
         server: server.name.clone(),
         key: LaunchKey::of(server).as_str().to_owned(),
-        program: Program::of(server),
+        program: Program::of(server, environment),
     };
     servers.iter().map(known).collect()
 }

@@ -10,8 +10,8 @@ use tokio::io::Interest;
 use crate::frames::{Cutter, HEAD_BYTES, Hello, Kind, Welcome, head};
 use crate::local::Stream;
 
-/// A hello is never longer, in bytes: a path may have 4 KiB.
-const HELLO_BYTES_MAX: usize = 16 * 1024;
+/// A hello is never longer, in bytes: Linux gives a process at most 6 MiB of arguments and variables.
+const HELLO_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A front that said who it is.
 pub struct Admitted {

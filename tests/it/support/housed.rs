@@ -6,9 +6,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use bridge::environment::Environment;
 use bridge::paths::{Overrides, Paths};
 use bridge::serve::attached::Input;
 use bridge::serve::house::House;
+use bridge::serve::house::servers::Site;
 use bridge::shutdown::{Closing, StopReason};
 use bridge::{config, pipes};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -75,7 +77,8 @@ impl Room {
         let lines = receiver.recv().unwrap();
         let loaded = config::load(paths.config_file.as_deref());
         assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
-        let mut house = House::build(&paths, loaded, Instant::now(), (&lines, work.handle()));
+        let site = Site { environment: Environment::own(), folder: None };
+        let mut house = House::build(&paths, loaded, site, Instant::now(), (&lines, work.handle()));
         lines.spawn(house.keep_time());
         let aside = work.spawn(house.aside(&paths.data_dir));
         Housed { house, lines, aside, work: Some(work), stop: Some(stop), thread: Some(thread) }

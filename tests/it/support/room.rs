@@ -186,6 +186,14 @@ impl Room {
         Bridge::start(self.command(&args), &self.wires, self.read_later, Arc::clone(&self.dir))
     }
 
+    /// The same, in another environment: a client may start it anywhere.
+    #[track_caller]
+    pub fn start_so(&self, change: impl FnOnce(&mut Command)) -> Bridge {
+        let mut command = self.command(&["serve"]);
+        change(&mut command);
+        Bridge::start(command, &self.wires, self.read_later, Arc::clone(&self.dir))
+    }
+
     /// The sockets on which the bridges of this room can be told something.
     pub fn doors(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("data/run")).into_iter().flatten().flatten();
