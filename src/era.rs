@@ -16,6 +16,9 @@ pub const MODERN_VERSION: &str = "2026-07-28";
 /// The revisions with `initialize`, newest first.
 pub const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
+/// The only revision with batches.
+pub const BATCH_VERSION: &str = "2025-03-26";
+
 impl Era {
     /// The era's word in record, status and log.
     #[must_use]

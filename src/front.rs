@@ -4,6 +4,7 @@
 //! hub says to the client. Both write down what they do in one [`Book`], so that whoever finds the hub dead
 //! knows what the next one has to be told. Lock order: the way to the hub, then the book.
 
+mod batch;
 pub mod hubs;
 mod input;
 mod ledger;
@@ -60,17 +61,25 @@ impl Front {
         {
             let mut book = lock(&self.book);
             for line in lines {
-                let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
-                match book.ledger.hear(line, seq) {
-                    Heard::Request if way.is_some() => due.extend(book.ledger.give(seq)),
-                    Heard::Line if book.shadow.hear(line) => {
-                        due.push(Due { seq: 0, kind: Kind::Line, line: line.clone() });
-                    }
-                    Heard::Request | Heard::Line => {}
+                let batch = book.ledger.has_batches().then(|| batch::messages(line)).flatten();
+                for message in batch.as_deref().unwrap_or(std::slice::from_ref(line)) {
+                    due.extend(self.note(message, &mut book, way.is_some()));
                 }
             }
         }
         write_due(&mut way, &due);
+    }
+
+    /// Writes one message of the client down; what the hub is to be given of it, if there is one.
+    fn note(&self, message: &Bytes, book: &mut Book, has_hub: bool) -> Option<Due> {
+        let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
+        match book.ledger.hear(message, seq) {
+            Heard::Request if has_hub => book.ledger.give(seq),
+            Heard::Line if book.shadow.hear(message) => {
+                Some(Due { seq: 0, kind: Kind::Line, line: message.clone() })
+            }
+            Heard::Request | Heard::Line => None,
+        }
     }
 
     /// Takes one frame of the hub's; what is for the client goes to `out`.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::frames;
+use crate::front::batch::{first_id, opens_with_batches};
 use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head};
 
 /// A request that was with so many hubs when they died is not done again.
@@ -56,6 +57,7 @@ pub struct Ended {
 pub struct Ledger {
     open: BTreeMap<u64, Open>,
     bytes: usize,
+    has_batches: bool,
 }
 
 #[derive(Debug)]
@@ -77,13 +79,15 @@ impl Ledger {
     pub fn hear(&mut self, line: &Bytes, seq: u64) -> Heard {
         let envelope = match Envelope::parse(line) {
             Ok(envelope) => envelope,
-            // Each of its messages is answered for itself, which is the hub's affair.
-            Err(Malformed::Batch) => return Heard::Line,
-            Err(_) => return self.hear_misfit(line, seq),
+            Err(Malformed::Batch) => return self.hear_misfit(line, first_id(line), seq),
+            Err(_) => return self.hear_misfit(line, id_in_head(line).map(Into::into), seq),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         match (envelope.kind(), envelope.id) {
             (Kind::Request, Some(id)) => {
+                if method == "initialize" {
+                    self.has_batches = opens_with_batches(envelope.params).unwrap_or(self.has_batches);
+                }
                 self.enter(seq, line, id.get(), method);
                 Heard::Request
             }
@@ -94,13 +98,19 @@ impl Ledger {
                 Heard::Line
             }
             (Kind::Response, _) => Heard::Line,
-            _ => self.hear_misfit(line, seq),
+            _ => self.hear_misfit(line, id_in_head(line).map(Into::into), seq),
         }
     }
 
+    /// Whether the client may put several messages into one line: then they are to be heard one by one.
+    #[must_use]
+    pub fn has_batches(&self) -> bool {
+        self.has_batches
+    }
+
     /// A line that is no message; one that shows an id is refused under it.
-    pub fn hear_misfit(&mut self, line: &Bytes, seq: u64) -> Heard {
-        let Some(id) = id_in_head(line) else { return Heard::Line };
+    fn hear_misfit(&mut self, line: &Bytes, id: Option<Box<str>>, seq: u64) -> Heard {
+        let Some(id) = id else { return Heard::Line };
         self.enter(seq, line, &id, "");
         Heard::Request
     }

@@ -12,9 +12,6 @@ use crate::store::rows::ClientInfo;
 use crate::version;
 use crate::wire::object;
 
-/// The only revision with batches.
-pub const BATCH_VERSION: &str = "2025-03-26";
-
 /// The record keeps so much of what a client calls itself, in characters.
 const KEPT_CHARS_MAX: usize = 256;
 

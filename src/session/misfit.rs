@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::era::BATCH_VERSION;
 use crate::session::reply::{Rpc, code};
-use crate::session::{Client, Permit, legacy};
+use crate::session::{Client, Permit};
 use crate::wire::{Envelope, Malformed, batch, id_in_head, id_in_tail, is_answer_in_head};
 
 /// A code, a kind and a sentence.
@@ -18,7 +19,7 @@ impl Client {
         let Ok(members) = batch(line) else {
             return self.refuse_malformed(line, &Malformed::Syntax, permit);
         };
-        if self.lock().legacy == Some(legacy::BATCH_VERSION) && !members.is_empty() {
+        if self.lock().legacy == Some(BATCH_VERSION) && !members.is_empty() {
             // Each answer holds its share of the room that the line took.
             let mut left = members.len();
             for member in members {

@@ -90,7 +90,7 @@ fn only_what_can_be_answered_is_kept() {
         r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
-        r#"[{"id":1,"method":"ping"}]"#,
+        r#"[{"method":"ping"}]"#,
         "x",
     ] {
         assert_eq!(ledger.hear(&line(text), 1), Heard::Line, "{text}");
@@ -98,6 +98,23 @@ fn only_what_can_be_answered_is_kept() {
     assert_eq!(ledger.len(), 0);
     assert_eq!(ledger.hear(&line(r#"{"id":"a","method":"x""#), 1), Heard::Request);
     assert_eq!(&*ledger.answered(1).unwrap().id, "\"a\"");
+}
+
+#[test]
+fn a_batch_is_one_where_the_session_has_batches_and_else_it_is_refused_under_its_first_id() {
+    let mut ledger = Ledger::default();
+    let opening = |version: &str| {
+        line(&format!(r#"{{"id":0,"method":"initialize","params":{{"protocolVersion":{version}}}}}"#))
+    };
+    for (version, has_batches) in
+        [(r#""2025-03-26""#, true), ("7", true), (r#""2025-06-18""#, false), (r#""x""#, false)]
+    {
+        ledger.hear(&opening(version), 1);
+        assert_eq!(ledger.has_batches(), has_batches, "{version}");
+    }
+    let batch = line(r#"[{"method":"a"},{"id":"b","method":"c"}]"#);
+    assert_eq!(ledger.hear(&batch, 2), Heard::Request);
+    assert_eq!(&*ledger.answered(2).unwrap().id, "\"b\"");
 }
 
 #[test]
