@@ -16,6 +16,14 @@ pub const HEAD_BYTES: usize = 13;
 /// The longest body, in bytes: a line of the longest that a setting allows, and some room.
 pub const BODY_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
+/// Requests of a front that have no answer may have so many bytes; beyond it the client is not read. Its hub has
+/// room for them and one more, so that a hub never stops reading a front, and hears that it is asked for a sign of
+/// life.
+pub const UNANSWERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a request takes of that beside its own bytes.
+pub const REQUEST_BYTES: usize = 1024;
+
 /// What a frame is. Whoever does not know a kind leaves the frame out: a newer peer may say more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

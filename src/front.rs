@@ -20,15 +20,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::frames::{Framed, HEAD_BYTES, Kind, head};
+use crate::frames::{Framed, HEAD_BYTES, Kind, UNANSWERED_BYTES_MAX, head};
 use crate::front::ledger::{Due, Ended, Heard, Ledger};
 use crate::front::shadow::Shadow;
 use crate::front::words::Why;
 use crate::store::ids::CallIds;
 use crate::store::stamp;
-
-/// Requests that have no answer may have so many bytes; beyond it the client is not read.
-const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// So many bytes of frames are copied together to be written at once; a longer line is written as it lies.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
@@ -191,7 +188,7 @@ impl Front {
     /// Waits until there is room for one more request.
     fn room(&self) -> MutexGuard<'_, Book> {
         let mut book = lock(&self.book);
-        while book.ledger.bytes() >= KEPT_BYTES_MAX {
+        while book.ledger.bytes() >= UNANSWERED_BYTES_MAX {
             book = self.answered.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
         book

@@ -45,6 +45,7 @@ use crate::downstream::client::ClientId;
 use crate::downstream::greeting::Face;
 use crate::downstream::relay::Relay;
 use crate::era::Era;
+use crate::frames::{REQUEST_BYTES, UNANSWERED_BYTES_MAX};
 use crate::guard;
 use crate::lines::{Line, Lines};
 use crate::list::List;
@@ -67,11 +68,9 @@ use crate::store::ids::{CallIds, SessionId};
 use crate::store::lock::SessionLock;
 use crate::wire::{Envelope, Kind, Malformed, Meta, cancelled_id, span_of};
 
-/// Requests that have no answer yet have room for this many bytes; beyond it the client is not read.
-pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// What a request takes of that room beside its own bytes.
-const REQUEST_BYTES: usize = 1024;
+/// Requests that have no answer yet have room for this many bytes; beyond it the client is not read. Of a front,
+/// which keeps to the same bound itself, everything is read.
+pub const IN_FLIGHT_BYTES_MAX: usize = UNANSWERED_BYTES_MAX;
 
 /// One client, as everything that works for it sees it.
 pub struct Client {
@@ -146,6 +145,8 @@ impl Client {
         if let Some(front) = front {
             unasked.asks.count_on(front.last_ask);
         }
+        // The last request may be as large as all of them.
+        let room = if front.is_some() { 2 * IN_FLIGHT_BYTES_MAX } else { IN_FLIGHT_BYTES_MAX };
         let process = front.map_or_else(std::process::id, |front| front.pid);
         let sessions = Sessions::new(journal.clone(), roster, (process, front.map(|front| front.session)));
         Arc::new(Self {
@@ -160,7 +161,7 @@ impl Client {
             switchboard,
             parking: Parking::new(question_expiry),
             handed_off: Arc::default(),
-            room: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
+            room: Arc::new(Semaphore::new(room)),
             call_ids,
             clients,
             face,

@@ -138,11 +138,11 @@ impl Ledger {
     /// The answer to a request came; `None` when it had one already, and this one is to be dropped.
     pub fn answered(&mut self, seq: u64) -> Option<Ended> {
         let open = self.open.remove(&seq)?;
-        self.bytes -= open.request.line.len();
+        self.bytes -= cost(&open.request.line);
         Some(open.request)
     }
 
-    /// How many bytes the lines have that are kept.
+    /// How many bytes it takes to keep the lines.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -162,7 +162,7 @@ impl Ledger {
         let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.open).into_iter().partition(|(_, open)| open.deaths < TELLINGS_MAX);
         self.open = kept;
-        self.bytes -= ended.values().map(|open| open.request.line.len()).sum::<usize>();
+        self.bytes -= ended.values().map(|open| cost(&open.request.line)).sum::<usize>();
         ended.into_values().filter(|open| !open.is_withdrawn).map(|open| open.request).collect()
     }
 
@@ -177,7 +177,7 @@ impl Ledger {
     }
 
     fn enter(&mut self, seq: u64, line: &Bytes, id: &str, method: &str) {
-        self.bytes += line.len();
+        self.bytes += cost(line);
         let request = Ended { line: line.clone(), id: id.into(), method: method.into() };
         let open = Open {
             request,
@@ -195,7 +195,7 @@ impl Ledger {
         let bytes = &mut self.bytes;
         self.open.retain(|_, open| {
             let is_spoken_of = open.kind != frames::Kind::Withdrawn || *open.request.method == *"tools/call";
-            *bytes -= if is_spoken_of { 0 } else { open.request.line.len() };
+            *bytes -= if is_spoken_of { 0 } else { cost(&open.request.line) };
             is_spoken_of
         });
     }
@@ -243,6 +243,11 @@ impl Open {
     fn withdraw(&mut self) {
         self.kind = frames::Kind::Withdrawn;
     }
+}
+
+/// What it takes to keep a line, in bytes.
+fn cost(line: &Bytes) -> usize {
+    line.len() + frames::REQUEST_BYTES
 }
 
 /// Whether a request changes nothing, wherever it is answered.

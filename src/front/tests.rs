@@ -175,7 +175,7 @@ fn without_a_hub_a_client_is_answered_all_the_same() {
 #[test]
 fn a_client_that_asks_for_too_much_at_once_is_not_read_until_something_is_answered() {
     let (front, mut out) = (std::sync::Arc::new(Front::default()), Vec::new());
-    let long = format!(r#"{{"id":1,"method":"x","params":"{}"}}"#, "x".repeat(KEPT_BYTES_MAX));
+    let long = format!(r#"{{"id":1,"method":"x","params":"{}"}}"#, "x".repeat(UNANSWERED_BYTES_MAX));
     front.hear(&[Bytes::from(long)]);
     let second = std::thread::spawn({
         let front = std::sync::Arc::clone(&front);

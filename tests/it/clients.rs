@@ -3,6 +3,7 @@
 
 mod asked;
 mod faces;
+mod framed;
 mod scopes;
 mod told;
 mod trouble;

@@ -10,7 +10,7 @@
 mod begins;
 mod ends;
 mod hears;
-mod housed;
+pub mod housed;
 mod room;
 mod says;
 

@@ -21,8 +21,8 @@ use super::{Bridge, DEADLINE, Room};
 
 /// A house, and the two runtimes that it works on.
 pub struct Housed {
-    house: House,
-    lines: Handle,
+    pub house: House,
+    pub lines: Handle,
     aside: task::JoinHandle<()>,
     work: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
