@@ -53,10 +53,12 @@ pub enum Kind {
     Pong,
     /// Front: the client has gone; the body is the reason's word.
     Bye,
+    /// Front: a line of the client that is too long; the body is what is left of it ([`Ends`]).
+    TooLong,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Hello,
         Self::Welcome,
         Self::Request,
@@ -70,6 +72,7 @@ impl Kind {
         Self::Lost,
         Self::Spent,
         Self::Withdrawn,
+        Self::TooLong,
     ];
 
     /// The byte that stands for it; never given to another kind.
@@ -88,6 +91,7 @@ impl Kind {
             Self::Lost => 11,
             Self::Spent => 12,
             Self::Withdrawn => 13,
+            Self::TooLong => 14,
         }
     }
 
@@ -147,6 +151,33 @@ pub struct Welcome {
     /// Where its program lies; nothing when that was removed or replaced since.
     #[serde(default)]
     pub program: Option<std::path::PathBuf>,
+}
+
+/// The ends of a line that is too long: the body of [`Kind::TooLong`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends<'a> {
+    /// How many bytes the line had.
+    pub bytes: u64,
+    /// Its first bytes.
+    pub head: &'a [u8],
+    /// Its last bytes.
+    pub tail: &'a [u8],
+}
+
+impl<'a> Ends<'a> {
+    /// As it crosses: the length (8 bytes, little-endian), the head, a line end, the tail.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        [&self.bytes.to_le_bytes(), self.head, b"\n", self.tail].concat().into()
+    }
+
+    /// Reads a body; `None` when it is none.
+    #[must_use]
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        let (bytes, ends) = body.split_first_chunk()?;
+        let (head, tail) = ends.split_at(memchr::memchr(b'\n', ends)?);
+        Some(Self { bytes: u64::from_le_bytes(*bytes), head, tail: tail.get(1..)? })
+    }
 }
 
 /// One frame that came.
@@ -291,6 +322,13 @@ mod tests {
         cutter.room().extend_from_slice(&head(Kind::Pong, 8, 0));
         let came = cutter.next_frame().unwrap().unwrap();
         assert_eq!((came.kind, came.seq), (Kind::Pong, 8));
+    }
+
+    #[test]
+    fn the_ends_of_a_long_line_cross_as_they_are() {
+        let ends = Ends { bytes: 1 << 30, head: b"{\"id\":1,\xff", tail: b"}" };
+        assert_eq!(Ends::parse(&ends.body()), Some(ends));
+        assert_eq!(Ends::parse(b"12345678 no line end"), None);
     }
 
     #[test]

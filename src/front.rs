@@ -20,7 +20,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::frames::{Framed, HEAD_BYTES, Kind, UNANSWERED_BYTES_MAX, head};
+use crate::frames::{Ends, Framed, HEAD_BYTES, Kind, UNANSWERED_BYTES_MAX, head};
 use crate::front::ledger::{Due, Ended, Heard, Ledger};
 use crate::front::shadow::Shadow;
 use crate::front::words::Why;
@@ -67,9 +67,27 @@ impl Front {
         write_due(&mut way, &due);
     }
 
+    /// Hears that the client sent a line that is too long. The hub says so to whoever waits for it.
+    pub fn hear_too_long(&self, ends: &Ends<'_>) {
+        drop(self.room());
+        let mut way = lock(&self.way);
+        let (seq, line) = (self.next_seq(), ends.body());
+        let mut book = lock(&self.book);
+        let due = match book.ledger.hear_too_long(&line, ends.head, seq) {
+            Heard::Line => {
+                book.shadow.spoiled(ends);
+                Some(Due { seq: 0, kind: Kind::TooLong, line })
+            }
+            Heard::Request if way.is_some() => book.ledger.give(seq),
+            Heard::Request => None,
+        };
+        drop(book);
+        write_due(&mut way, due.as_slice());
+    }
+
     /// Writes one message of the client down; what the hub is to be given of it, if there is one.
     fn note(&self, message: &Bytes, book: &mut Book, has_hub: bool) -> Option<Due> {
-        let seq = self.ids.next(stamp::now_ms()).number().unsigned_abs();
+        let seq = self.next_seq();
         match book.ledger.hear(message, seq) {
             Heard::Request if has_hub => book.ledger.give(seq),
             Heard::Line if book.shadow.hear(message) => {
@@ -178,6 +196,10 @@ impl Front {
     #[must_use]
     pub fn unanswered(&self) -> usize {
         lock(&self.book).ledger.len()
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.ids.next(stamp::now_ms()).number().unsigned_abs()
     }
 
     fn tell(&self, ended: &[Ended], why: Why, out: &mut impl Write) -> io::Result<()> {

@@ -184,8 +184,7 @@ impl Client {
                     }
                     Line::TooLong { head, tail, bytes } => {
                         let permit = self.make_room(head.len()).await;
-                        let fault = (code::INVALID_REQUEST, "too_long", "the line is too long");
-                        self.refuse(&head, &tail, bytes, fault, permit);
+                        self.refuse_too_long(&head, &tail, bytes, permit);
                     }
                 }
             }

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io;
 
-use bytes::Bytes;
 use rustix::event::PollFlags;
 
+use crate::frames::Ends;
 use crate::front::Front;
 use crate::front::output::until;
 use crate::lines::{Cutter, Line};
 use crate::pipes::CHUNK_BYTES;
-use crate::wire::{id_in_head, id_in_tail, is_answer_in_head};
 
 /// Has the front hear the client's lines to the end of its input.
 ///
@@ -33,25 +32,11 @@ pub fn read_in(front: &Front, stdin: &mut File, line_bytes_max: usize) -> io::Re
             match line {
                 Line::Whole(line) => lines.push(line),
                 Line::TooLong { head, tail, bytes } => {
-                    tracing::warn!(bytes, "client sent a line that is too long");
-                    lines.extend(in_place_of(&head, &tail));
+                    front.hear(&std::mem::take(&mut lines));
+                    front.hear_too_long(&Ends { bytes: bytes as u64, head: &head, tail: &tail });
                 }
             }
         }
         front.hear(&lines);
     }
-}
-
-/// What is heard in place of a line that is too long: something that its sender, or whoever waits for it, gets an
-/// error for. Nothing, where its id cannot be found.
-fn in_place_of(head: &[u8], tail: &[u8]) -> Option<Bytes> {
-    let id = id_in_head(head);
-    let line = if is_answer_in_head(head) {
-        let id = id.or_else(|| id_in_tail(tail).map(|id| id.to_string()))?;
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"the line is too long"}}}}"#)
-    } else {
-        // No message, so that it is refused under its id.
-        format!(r#"{{"jsonrpc":"2.0","id":{},"the line is too long":true}}"#, id?)
-    };
-    Some(line.into())
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::frames;
 use crate::front::batch::{first_id, opens_with_batches};
-use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head};
+use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head, is_answer_in_head};
 
 /// A request that was with so many hubs when they died is not done again.
 const DEATHS_MAX: u8 = 2;
@@ -88,7 +88,7 @@ impl Ledger {
                 if method == "initialize" {
                     self.has_batches = opens_with_batches(envelope.params).unwrap_or(self.has_batches);
                 }
-                self.enter(seq, line, id.get(), method);
+                self.enter(seq, line, frames::Kind::Request, (id.get(), method));
                 Heard::Request
             }
             (Kind::Notification, _) => {
@@ -111,7 +111,14 @@ impl Ledger {
     /// A line that is no message; one that shows an id is refused under it.
     fn hear_misfit(&mut self, line: &Bytes, id: Option<Box<str>>, seq: u64) -> Heard {
         let Some(id) = id else { return Heard::Line };
-        self.enter(seq, line, &id, "");
+        self.enter(seq, line, frames::Kind::Request, (&id, ""));
+        Heard::Request
+    }
+
+    /// A line that is too long, of which this is left; a request is refused under the id that its head shows.
+    pub fn hear_too_long(&mut self, left: &Bytes, head: &[u8], seq: u64) -> Heard {
+        let Some(id) = id_in_head(head).filter(|_| !is_answer_in_head(head)) else { return Heard::Line };
+        self.enter(seq, left, frames::Kind::TooLong, (&id, ""));
         Heard::Request
     }
 
@@ -169,24 +176,18 @@ impl Ledger {
     /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
     /// the front itself if `by_front` says so.
     pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
-        let is_over =
-            |open: &Open| !open.is_sent && open.kind == frames::Kind::Request && by_front(&open.request);
+        let is_new = |kind| matches!(kind, frames::Kind::Request | frames::Kind::TooLong);
+        let is_over = |open: &Open| !open.is_sent && is_new(open.kind) && by_front(&open.request);
         let seqs: Vec<u64> =
             self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
         seqs.into_iter().filter_map(|seq| self.answered(seq)).collect()
     }
 
-    fn enter(&mut self, seq: u64, line: &Bytes, id: &str, method: &str) {
+    fn enter(&mut self, seq: u64, line: &Bytes, kind: frames::Kind, (id, method): (&str, &str)) {
         self.bytes += cost(line);
         let request = Ended { line: line.clone(), id: id.into(), method: method.into() };
-        let open = Open {
-            request,
-            kind: frames::Kind::Request,
-            is_sent: false,
-            is_dispatched: false,
-            is_withdrawn: false,
-            deaths: 0,
-        };
+        let open =
+            Open { request, kind, is_sent: false, is_dispatched: false, is_withdrawn: false, deaths: 0 };
         self.open.insert(seq, open);
     }
 

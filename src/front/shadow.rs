@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::frames::Ends;
 use crate::front::ledger::Ended;
-use crate::wire::{Envelope, Kind, Params, cancelled_id, result_of};
+use crate::wire::{
+    Envelope, Kind, Params, cancelled_id, id_in_head, id_in_tail, is_answer_in_head, result_of,
+};
 
 /// Subscriptions that are kept, in bytes of their lines; a client that has more is told less after a hub's death.
 const SUBSCRIPTIONS_BYTES_MAX: usize = 256 * 1024;
@@ -43,6 +46,14 @@ impl Shadow {
             }
             (Kind::Response, _, Some(id)) => self.asked.remove(id.get()),
             _ => true,
+        }
+    }
+
+    /// Hears what is left of a line that is too long: where it was an answer, there will be no other.
+    pub fn spoiled(&mut self, ends: &Ends<'_>) {
+        let id = id_in_head(ends.head).or_else(|| id_in_tail(ends.tail).map(|id| id.to_string()));
+        if let Some(id) = id.filter(|_| is_answer_in_head(ends.head)) {
+            self.asked.remove(&*id);
         }
     }
 
@@ -184,6 +195,18 @@ mod tests {
         assert_eq!(shadow.hub_died().into_iter().collect::<Vec<_>>(), ["3".into()]);
         assert!(!shadow.hear(&answer(3)));
         assert_eq!(shadow.last_ask(), 3);
+    }
+
+    #[test]
+    fn a_question_whose_answer_is_too_long_is_not_asked_any_more() {
+        let mut shadow = Shadow::default();
+        for id in 1..=3 {
+            shadow.said(&Bytes::from(format!(r#"{{"id":{id},"method":"roots/list"}}"#)));
+        }
+        shadow.spoiled(&Ends { bytes: 1, head: br#"{"id":1,"result":"x"#, tail: b"x\"}" });
+        shadow.spoiled(&Ends { bytes: 1, head: br#"{"result":"x"#, tail: br#"","id":2}"# });
+        shadow.spoiled(&Ends { bytes: 1, head: br#"{"id":3,"method":"x"#, tail: b"}" });
+        assert_eq!(shadow.hub_died().into_iter().collect::<Vec<_>>(), ["3".into()]);
     }
 
     #[test]

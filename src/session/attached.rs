@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::frames::{Cutter, Framed, Kind};
+use crate::frames::{Cutter, Ends, Framed, Kind};
 use crate::guard::CalledOff;
 use crate::pipes::Source;
 use crate::session::Client;
@@ -58,10 +58,18 @@ impl Client {
                 return self.hear_guarded(&body, permit);
             }
             Kind::Ping => return self.outlet.pong(seq),
+            Kind::TooLong => return self.hear_too_long(seq, &body).await,
             Kind::Hello | Kind::Welcome | Kind::Answer | Kind::Pong | Kind::Bye => return,
         };
         let permit = self.make_room(body.len()).await;
         let permit = permit.map(|ticket| ticket.numbered(seq, comes, &self.outlet));
         self.hear_guarded(&body, permit);
+    }
+
+    async fn hear_too_long(&self, seq: u64, body: &[u8]) {
+        let Some(Ends { bytes, head, tail }) = Ends::parse(body) else { return };
+        let permit = self.make_room(body.len()).await;
+        let permit = permit.map(|ticket| ticket.numbered(seq, Comes::New, &self.outlet));
+        self.refuse_too_long(head, tail, usize::try_from(bytes).unwrap_or(usize::MAX), permit);
     }
 }

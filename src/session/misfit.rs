@@ -50,6 +50,11 @@ impl Client {
         self.refuse(line, line, line.len(), (code, "malformed", &error.to_string()), permit);
     }
 
+    /// Refuses a line that is too long.
+    pub(super) fn refuse_too_long(&self, head: &[u8], tail: &[u8], bytes: usize, permit: Permit) {
+        self.refuse(head, tail, bytes, (code::INVALID_REQUEST, "too_long", "the line is too long"), permit);
+    }
+
     /// Answers a line that is no message, when its id can be found: an error without one makes clients
     /// fail. An answer that cannot be read is none, and who asked is told so.
     pub(super) fn refuse(&self, head: &[u8], tail: &[u8], bytes: usize, fault: Fault<'_>, permit: Permit) {
