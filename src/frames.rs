@@ -39,7 +39,8 @@ pub enum Kind {
     Restore,
     /// Front: a request that died with an earlier hub and that no server saw.
     Again,
-    /// Front: one of which nobody knows whether a server has done it. The hub records that, and says so.
+    /// Front: one of which nobody knows whether a server has done it. Where that does no harm the hub does it
+    /// again, else it records that, and says so.
     Lost,
     /// Front: one that saw two hubs die and that no server saw. The hub records that, and says so.
     Spent,
@@ -53,12 +54,15 @@ pub enum Kind {
     Pong,
     /// Front: the client has gone; the body is the reason's word.
     Bye,
+    /// Front: one of which nobody knows whether a server has done it, and that is not done again in any case: it
+    /// saw two hubs die. The hub records that, and says so.
+    Unknown,
     /// Front: a line of the client that is too long; the body is what is left of it ([`Ends`]).
     TooLong,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Hello,
         Self::Welcome,
         Self::Request,
@@ -73,6 +77,7 @@ impl Kind {
         Self::Spent,
         Self::Withdrawn,
         Self::TooLong,
+        Self::Unknown,
     ];
 
     /// The byte that stands for it; never given to another kind.
@@ -92,6 +97,7 @@ impl Kind {
             Self::Spent => 12,
             Self::Withdrawn => 13,
             Self::TooLong => 14,
+            Self::Unknown => 15,
         }
     }
 

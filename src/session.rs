@@ -350,7 +350,7 @@ impl Client {
             Ok(request) => {
                 let sender = self.lock().sender.clone().filter(|_| rules.era == Era::Legacy);
                 if let Some(permit) = &permit {
-                    request.place.asking().is_known_as(permit.call(), permit.ended());
+                    request.place.asking().is_known_as(permit.call(), permit.comes());
                 }
                 let request = Request { permit, call: Call { sender, ..request.call }, ..request };
                 match &*request.method {

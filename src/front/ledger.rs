@@ -2,9 +2,9 @@
 //!
 //! Pure: lines and facts go in, decisions come out. The rules are those of a server's death (faults.md,
 //! "Retry"), with the hub in the server's place: what was certainly not written to a server is sent again,
-//! and so is what only reads; of the rest nobody knows whether it was done. A request that was under way in
-//! two hub deaths may be what they died of, and is not done a third time. The next hub records what became
-//! of a request, and answers it.
+//! and so is what only reads; of the rest nobody knows whether it was done, and the next hub decides whether
+//! it may be done twice. A request that was under way in two hub deaths may be what they died of, and is not
+//! done a third time. The next hub records what became of a request, and answers it.
 
 use std::collections::BTreeMap;
 
@@ -223,6 +223,7 @@ impl Open {
         self.kind = match self.kind {
             _ if self.is_withdrawn => frames::Kind::Withdrawn,
             frames::Kind::Request | frames::Kind::Again => self.fate(),
+            frames::Kind::Lost => self.lost(),
             told => told,
         };
         self.is_sent = false;
@@ -231,14 +232,18 @@ impl Open {
 
     fn fate(&self) -> frames::Kind {
         if self.is_dispatched && !only_reads(&self.request.method) {
-            frames::Kind::Lost
+            self.lost()
         } else if self.deaths >= DEATHS_MAX {
-            if self.is_dispatched { frames::Kind::Lost } else { frames::Kind::Spent }
+            if self.is_dispatched { frames::Kind::Unknown } else { frames::Kind::Spent }
         } else if self.deaths > 0 || self.is_sent {
             frames::Kind::Again
         } else {
             self.kind
         }
+    }
+
+    fn lost(&self) -> frames::Kind {
+        if self.deaths < DEATHS_MAX { frames::Kind::Lost } else { frames::Kind::Unknown }
     }
 
     fn withdraw(&mut self) {

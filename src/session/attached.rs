@@ -50,7 +50,8 @@ impl Client {
             Kind::Request => Comes::New,
             Kind::Again => Comes::Again,
             Kind::Restore => Comes::Answered,
-            Kind::Lost => Comes::Ended(CalledOff::ByCrash),
+            Kind::Lost => Comes::Lost,
+            Kind::Unknown => Comes::Ended(CalledOff::ByCrash),
             Kind::Spent => Comes::Ended(CalledOff::ByCrashes),
             Kind::Withdrawn => Comes::Ended(CalledOff::ByClient),
             Kind::Line => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::downstream::connection::{Answer, Verdict};
 use crate::downstream::question::Question;
-use crate::guard::{self, Guarded};
+use crate::guard::{self, CalledOff, Guarded};
 use crate::outcome::Outcome;
 use crate::router::{Call, Fault, Routed};
 use crate::session::exchange::{Exchange, Turn, is_able};
@@ -17,6 +17,7 @@ use crate::session::request::{ComesBack, Request, Thing, reads};
 use crate::session::row::Row;
 use crate::session::settle::Settled;
 use crate::session::teller::{self, End, Teller};
+use crate::session::ticket::Comes;
 use crate::session::{Client, Rules};
 use crate::store::ids::CallId;
 
@@ -58,10 +59,13 @@ pub async fn run(client: Arc<Client>, request: Request) {
             }
             let patience = row.as_ref().and_then(|row| Client::patience(row, &way, rules, &asking));
             let work = async {
-                match asking.ended() {
+                match asking.comes() {
                     // It is only told what became of it.
-                    Some(why) => Guarded::CalledOff(why),
-                    None => guard::run(|| way.go(&client), asking.called_off()).await,
+                    Comes::Ended(why) => Guarded::CalledOff(why),
+                    Comes::Lost if !way.exchange.outlives_crash(&client) => {
+                        Guarded::CalledOff(CalledOff::ByCrash)
+                    }
+                    _ => guard::run(|| way.go(&client), asking.called_off()).await,
                 }
             };
             let (guarded, running) = match &row {

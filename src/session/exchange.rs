@@ -208,6 +208,13 @@ impl Exchange {
         }
     }
 
+    /// Whether it is done again although the hub died in which a server may have done it; then for the last time.
+    pub fn outlives_crash(&mut self, client: &Client) -> bool {
+        self.sent_again = true;
+        let reads = self.reads || self.may_be_repeated(client);
+        Sent { written: true, reads, again: false }.retry() == Retry::Again
+    }
+
     /// Whether it calls a tool that may be called twice, by the word of a server that is believed.
     fn may_be_repeated(&self, client: &Client) -> bool {
         self.routed.pool().terms.trust_annotations

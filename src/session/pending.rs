@@ -12,6 +12,7 @@ use crate::downstream::relay::{Carries, Hears, Unread};
 use crate::guard::CalledOff;
 use crate::session::exchange::is_able;
 use crate::session::outlet::Outlet;
+use crate::session::ticket::Comes;
 use crate::store::ids::CallId;
 use crate::wire::{Cut, Frame, Span, splice};
 
@@ -52,8 +53,8 @@ pub struct Asking {
     changed: Notify,
     /// The client's own words when it took the request back, and where the id stands in them.
     withdrawn: OnceLock<(Bytes, Span)>,
-    /// What its front says of it: its id in the record, and how it ended if an earlier hub died of it.
-    known: OnceLock<(Option<CallId>, Option<CalledOff>)>,
+    /// What its front says of it: its id in the record, and how it comes.
+    known: OnceLock<(Option<CallId>, Comes)>,
 }
 
 #[derive(Debug, Default)]
@@ -185,9 +186,9 @@ impl Drop for Place {
 
 impl Asking {
     /// What its front says of it.
-    pub fn is_known_as(&self, call: Option<CallId>, ended: Option<CalledOff>) {
+    pub fn is_known_as(&self, call: Option<CallId>, comes: Comes) {
         // It is said once.
-        let _ = self.known.set((call, ended));
+        let _ = self.known.set((call, comes));
     }
 
     /// Its id in the record, where its front gave it one.
@@ -196,10 +197,10 @@ impl Asking {
         self.known.get()?.0
     }
 
-    /// How it ended, if it is only to be told.
+    /// How it comes.
     #[must_use]
-    pub fn ended(&self) -> Option<CalledOff> {
-        self.known.get()?.1
+    pub fn comes(&self) -> Comes {
+        self.known.get().map_or(Comes::New, |(_, comes)| *comes)
     }
 
     /// Calls the request off; the first reason counts.

@@ -32,6 +32,8 @@ pub enum Comes {
     New,
     /// It died with an earlier hub.
     Again,
+    /// It died with an earlier hub, and a server may have done it.
+    Lost,
     /// An earlier hub answered it; nobody waits for another answer.
     Answered,
     /// It died with an earlier hub, and this is what is to be told of it.
@@ -58,19 +60,16 @@ impl Ticket {
         CallId::given(self.numbered.as_ref()?.seq)
     }
 
-    /// What is to be told of it, if it is not to be done.
+    /// How it comes.
     #[must_use]
-    pub fn ended(&self) -> Option<CalledOff> {
-        match self.numbered.as_ref()?.comes {
-            Comes::Ended(why) => Some(why),
-            _ => None,
-        }
+    pub fn comes(&self) -> Comes {
+        self.numbered.as_ref().map_or(Comes::New, |numbered| numbered.comes)
     }
 
     /// Whether an earlier hub had it.
     #[must_use]
     pub fn is_again(&self) -> bool {
-        self.numbered.as_ref().is_some_and(|numbered| numbered.comes != Comes::New)
+        self.comes() != Comes::New
     }
 
     /// The number without the room: for a request that stays open.

@@ -174,3 +174,24 @@ fn a_clients_signal_ends_a_front_at_once_and_not_the_hub() {
     });
     assert_eq!(hubs.pid(), hub);
 }
+
+#[test]
+fn a_line_that_is_too_long_is_answered_as_it_is_without_a_hub() {
+    let script = ["tool echo", "on tools/call: request sampling/createMessage {}"];
+    let room = || Room::new().setting("in_line_max_mib = 1").server("s", &script);
+    let said = |room: Room| {
+        let _hubs = Hubs(&room);
+        let mut bridge = room.start();
+        bridge.initialize_with(json!({ "capabilities": { "sampling": {} } }));
+        let long = "x".repeat(1_200_000);
+        bridge.send(format!(r#"{{"jsonrpc":"2.0","id":"long","method":"{long}"}}"#));
+        let refused = bridge.raw_answer_to("\"long\"");
+        let call = bridge.begin_call("s__echo", json!({}));
+        let asked = bridge.asked("sampling/createMessage");
+        bridge.send(format!(r#"{{"result":{{"text":"{long}"}},"jsonrpc":"2.0","id":{}}}"#, asked.id));
+        (refused, bridge.answer_to(call)["result"]["structuredContent"].clone())
+    };
+    let alone = said(room());
+    assert!(alone.0.contains("too_long") && alone.1.to_string().contains("cannot be read"), "{alone:?}");
+    assert_eq!(said(room().through_hub()), alone);
+}

@@ -91,3 +91,51 @@ fn each_message_of_a_batch_is_lost_or_kept_for_itself() {
     );
     assert_eq!(room.recorded("calls", "tools/call").len(), 3);
 }
+
+#[test]
+fn a_call_that_may_be_done_twice_is_done_again_where_its_server_is_trusted() {
+    let script = [
+        r#"tool read {"annotations":{"readOnlyHint":true}}"#,
+        "tool write",
+        "record $ROOM/calls",
+        "on tools/call: once $ROOM/first hang",
+    ];
+    let check = |keys: &str, tool: &str, is_again: bool| {
+        let room = Room::new().server_with("s", &script, keys).through_hub();
+        let hubs = Hubs(&room);
+        let mut bridge = room.start();
+        bridge.initialize();
+        let id = bridge.begin_call(&format!("s__{tool}"), json!({}));
+        room.wait_for_line("calls", "tools/call");
+        hubs.kill();
+        let answer = bridge.answer_to(id);
+        let outcome = if is_again { "ok" } else { "outcome_unknown" };
+        let told = answer["result"]["_meta"]["bridge/error"]["kind"].as_str().unwrap_or("ok");
+        assert_eq!(told, outcome, "{answer}");
+        assert_eq!(room.recorded("calls", "tools/call").len(), 1 + usize::from(is_again));
+        assert_eq!(room.rows("SELECT outcome FROM tool_calls"), [[json!(outcome)]]);
+        let errors = json!(i32::from(!is_again));
+        assert_eq!(room.rows("SELECT sum(calls), sum(errors) FROM call_totals"), [[json!(1), errors]]);
+    };
+    check("trust_annotations = true", "read", true);
+    check("trust_annotations = true", "write", false);
+    check("", "read", false);
+}
+
+#[test]
+fn a_call_that_two_hubs_died_with_is_not_done_a_third_time() {
+    let script =
+        [r#"tool read {"annotations":{"readOnlyHint":true}}"#, "record $ROOM/calls", "on tools/call: hang"];
+    let room = Room::new().server_with("s", &script, "trust_annotations = true").through_hub();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    let id = bridge.begin_call("s__read", json!({}));
+    for times in 1..=2 {
+        wait_until("a server has it", || room.recorded("calls", "tools/call").len() == times);
+        hubs.kill();
+    }
+    let answer = bridge.answer_to(id);
+    assert_eq!(answer["result"]["_meta"]["bridge/error"]["kind"], "outcome_unknown", "{answer}");
+    assert_eq!(room.recorded("calls", "tools/call").len(), 2);
+}
