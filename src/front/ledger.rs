@@ -21,6 +21,10 @@ const DEATHS_MAX: u8 = 2;
 /// kills them. Far more than a bad minute has, in which no hub lives long enough to open the record.
 const TELLINGS_MAX: u8 = 50;
 
+/// Calls that the front answered without a hub wait for one that records them: so many bytes of them, then the
+/// next ones have no row.
+const TOLD_BYTES_MAX: usize = 1024 * 1024;
+
 /// What a line of the client is for its front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
@@ -57,6 +61,8 @@ pub struct Ended {
 pub struct Ledger {
     open: BTreeMap<u64, Open>,
     bytes: usize,
+    /// Calls that the front answered itself, to be recorded: the lines, and how many hubs died with each.
+    told: BTreeMap<u64, (Bytes, u8)>,
     has_batches: bool,
 }
 
@@ -122,12 +128,20 @@ impl Ledger {
         Heard::Request
     }
 
-    /// What the hub does not have yet, in the order in which it came; from now on it has it.
+    /// What a new hub is to be given, in the order in which it came; from now on it has it.
     pub fn due(&mut self) -> Vec<Due> {
         self.open.values_mut().filter(|open| !open.is_sent && open.is_withdrawn).for_each(Open::withdraw);
         self.forget();
         let waiting = self.open.iter_mut().filter(|(_, open)| !open.is_sent);
-        waiting.map(|(seq, open)| open.give(*seq)).collect()
+        let mut due: Vec<Due> = waiting.map(|(seq, open)| open.give(*seq)).collect();
+        let told = self.told.iter();
+        due.extend(told.map(|(seq, (line, _))| Due {
+            seq: *seq,
+            kind: frames::Kind::Spent,
+            line: line.clone(),
+        }));
+        due.sort_by_key(|due| due.seq);
+        due
     }
 
     /// A request that has just come; from now on the hub has it.
@@ -144,6 +158,7 @@ impl Ledger {
 
     /// The answer to a request came; `None` when it had one already, and this one is to be dropped.
     pub fn answered(&mut self, seq: u64) -> Option<Ended> {
+        self.told.remove(&seq);
         let open = self.open.remove(&seq)?;
         self.bytes -= cost(&open.request.line);
         Some(open.request)
@@ -165,6 +180,8 @@ impl Ledger {
     /// hub again, and the front answers them itself.
     pub fn hub_died(&mut self) -> Vec<Ended> {
         self.open.values_mut().for_each(Open::hub_died);
+        self.told.values_mut().for_each(|(_, deaths)| *deaths += 1);
+        self.told.retain(|_, (_, deaths)| *deaths < TELLINGS_MAX);
         self.forget();
         let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.open).into_iter().partition(|(_, open)| open.deaths < TELLINGS_MAX);
@@ -174,13 +191,23 @@ impl Ledger {
     }
 
     /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
-    /// the front itself if `by_front` says so.
+    /// the front itself if `by_front` says so. The next hub records what was a call.
     pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
         let is_new = |kind| matches!(kind, frames::Kind::Request | frames::Kind::TooLong);
-        let is_over = |open: &Open| !open.is_sent && is_new(open.kind) && by_front(&open.request);
+        let is_over =
+            |open: &Open| !open.is_sent && !open.is_withdrawn && is_new(open.kind) && by_front(&open.request);
         let seqs: Vec<u64> =
             self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
-        seqs.into_iter().filter_map(|seq| self.answered(seq)).collect()
+        seqs.into_iter().filter_map(|seq| self.told(seq)).collect()
+    }
+
+    fn told(&mut self, seq: u64) -> Option<Ended> {
+        let request = self.answered(seq)?;
+        let bytes = request.line.len() + self.told.values().map(|(line, _)| line.len()).sum::<usize>();
+        if *request.method == *"tools/call" && bytes <= TOLD_BYTES_MAX {
+            self.told.insert(seq, (request.line.clone(), 0));
+        }
+        Some(request)
     }
 
     fn enter(&mut self, seq: u64, line: &Bytes, kind: frames::Kind, (id, method): (&str, &str)) {
