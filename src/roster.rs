@@ -1,6 +1,7 @@
 //! Who is attached: the sessions of all clients, in the order in which they were opened.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::ids::SessionId;
 use crate::store::rows::ClientInfo;
@@ -16,6 +17,8 @@ pub struct Present {
     pub pid: u32,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
+    /// The servers that it has asked something.
+    pub uses: BTreeSet<Arc<str>>,
 }
 
 /// All sessions that are open.
@@ -33,6 +36,15 @@ impl Roster {
         let mut all = self.lock();
         let its = all.iter_mut().filter(|present| present.session == session);
         its.for_each(|present| present.client = client.clone());
+    }
+
+    /// A session asks a server something.
+    pub fn uses(&self, session: SessionId, server: &Arc<str>) {
+        let mut all = self.lock();
+        let its = all.iter_mut().find(|present| present.session == session);
+        if let Some(its) = its.filter(|present| !present.uses.contains(server)) {
+            its.uses.insert(Arc::clone(server));
+        }
     }
 
     /// A session is closed.

@@ -104,6 +104,7 @@ pub fn sessions(sources: &Sources) -> Vec<Value> {
             "protocolVersion": present.client.protocol_version,
             "pid": present.pid,
             "since": stamp::text(present.since_ms),
+            "uses": present.uses,
         })
     };
     sources.roster.all().iter().map(session).collect()
@@ -291,7 +292,11 @@ fn attached(text: &mut String, sessions: &[Value]) {
         let (id, pid, since) = (words(&session["session"]), &session["pid"], words(&session["since"]));
         let client = session["client"].as_str().unwrap_or("a client without a name");
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "- attached: {client}, process {pid}, session {id}, since {since}");
+        let uses = session["uses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let uses: Vec<&str> = uses.iter().map(words).collect();
+        let uses = if uses.is_empty() { "no server yet".to_owned() } else { uses.join(", ") };
+        let _ =
+            writeln!(text, "- attached: {client}, process {pid}, session {id}, since {since}, uses {uses}");
     }
 }
 

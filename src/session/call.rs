@@ -57,6 +57,9 @@ pub async fn run(client: Arc<Client>, request: Request) {
             if let Some(row) = &mut row {
                 row.route(&way.exchange.routed);
             }
+            if let Some(server) = &way.exchange.routed.server {
+                client.sessions.uses(rules.session, server);
+            }
             let patience = row.as_ref().and_then(|row| Client::patience(row, &way, rules, &asking));
             let work = async {
                 match asking.comes() {

@@ -1,8 +1,9 @@
 //! The rows of one attached client: one session for `initialize`, one for each modern client's name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::names::ServerName;
 use crate::roster::{Present, Roster};
 use crate::store::Journal;
 use crate::store::ids::SessionId;
@@ -71,6 +72,11 @@ impl Sessions {
         id
     }
 
+    /// A session asks a server something.
+    pub fn uses(&self, session: SessionId, server: &ServerName) {
+        self.roster.uses(session, &server.shared());
+    }
+
     /// Closes every session. Their locks are to be released when that is committed: a sibling takes an
     /// open row without its lock for a crash.
     pub fn close(&self, reason: &str) -> Vec<SessionLock> {
@@ -90,7 +96,13 @@ impl Sessions {
             None => self.locked(SessionId::new(now)),
         };
         all.push((id, lock));
-        self.roster.add(Present { session: id, client: client.clone(), pid: self.pid, since_ms: now });
+        self.roster.add(Present {
+            session: id,
+            client: client.clone(),
+            pid: self.pid,
+            since_ms: now,
+            uses: BTreeSet::new(),
+        });
         tracing::info!(
             session = %id,
             client = client.name,

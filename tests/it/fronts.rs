@@ -48,6 +48,9 @@ fn fronts_share_servers_and_each_is_a_session_with_its_own_calls() {
     let pids: Vec<_> =
         status["sessions"].as_array().unwrap().iter().map(|session| session["pid"].clone()).collect();
     assert_eq!(json!(pids), json!([a.pid(), b.pid()]), "{status}");
+    let uses: Vec<_> =
+        status["sessions"].as_array().unwrap().iter().map(|session| session["uses"].clone()).collect();
+    assert_eq!(json!(uses), json!([["s"], ["s"]]), "{status}");
     let rows = || room.rows("SELECT client_name, pid, tool_calls FROM mcp_sessions ORDER BY 1");
     let expected = json!([["a", a.pid(), 1], ["b", b.pid(), 3]]);
     wait_until("each session has its calls", || json!(rows()) == expected);
