@@ -100,7 +100,7 @@ impl Sessions {
             session: id,
             client: client.clone(),
             pid: self.pid,
-            since_ms: now,
+            since_ms: id.attached_ms(),
             uses: BTreeSet::new(),
         });
         tracing::info!(

@@ -43,6 +43,12 @@ impl SessionId {
         Self(self.0 | u64::try_from(number).unwrap_or(FRONT_SESSIONS).min(FRONT_SESSIONS))
     }
 
+    /// When it attached, Unix milliseconds; of a front's session, when the front began.
+    #[must_use]
+    pub fn attached_ms(self) -> i64 {
+        i64::try_from(self.0 >> RANDOM_BITS).unwrap_or_default()
+    }
+
     /// The number that its text stands for.
     #[must_use]
     pub const fn number(self) -> u64 {

@@ -82,12 +82,20 @@ fn all_fronts_go_on_when_their_hub_dies() {
         hello(bridge, &index.to_string());
         pid(bridge);
     }
+    let since = |bridge: &mut Bridge| -> Vec<String> {
+        let sessions = bridge.status()["sessions"].take();
+        let mut all: Vec<_> =
+            sessions.as_array().unwrap().iter().map(|session| session["since"].to_string()).collect();
+        all.sort();
+        all
+    };
+    let before = since(&mut all[0]);
     for _ in 0..3 {
         hubs.kill();
         let pids: Vec<u32> = all.iter_mut().map(pid).collect();
         assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
     }
-    assert_eq!(attached(&mut all[0]).len(), 3);
+    assert_eq!(since(&mut all[0]), before, "a session began when its front did");
     let sessions = room.rows("SELECT count(*), sum(closed_at IS NULL) FROM mcp_sessions");
     assert_eq!(sessions, [[json!(3), json!(3)]]);
 }
