@@ -1,9 +1,11 @@
 """One line per check, and what the checks need to see of the system."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 name = "e2e"
 failed = 0
@@ -41,6 +43,34 @@ def descendants(of=None):
                 below[pid] = args
                 level.append(pid)
     return below
+
+
+def serve(config, data, *options):
+    """What a client starts a bridge with: a front, whose hub is one for each data folder."""
+    return ["serve", *options, "--config", str(config), "--data-dir", str(data)]
+
+
+def hub(data):
+    """The hub of a data folder: its process, if it runs."""
+    try:
+        pid = int(Path(data, "run/hub.lock").read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if pid in processes() else None
+
+
+def family(data):
+    """Everything that works for a bridge with this data folder: pid -> command line."""
+    pid = hub(data)
+    return descendants() | ({pid: "hub"} | descendants(pid) if pid else {})
+
+
+def end_hub(data):
+    """Ends the hub of a data folder, if there is one; returns whether it ended within 5 s."""
+    pid = hub(data)
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+    return not pid or until(lambda: pid not in processes(), 5)
 
 
 def until(condition, seconds):

@@ -45,7 +45,8 @@ async def large_answers(link):
 
 
 async def main():
-    serve = ["serve", "--in-process", "--config", str(config), "--data-dir", f"{room}/hurried"]
+    # In one process: the other sessions have a hub.
+    serve = checks.serve(config, f"{room}/hurried", "--in-process")
     async with sdk.connect(os.environ["BRIDGE"], serve, {}, mode, "claude-ai", Ears()) as link:
         # From here on the SDK knows which tools have an output schema.
         await link.tools()

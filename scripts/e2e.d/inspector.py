@@ -23,7 +23,7 @@ PATIENCE_S = 60
 def command(server):
     """What the Inspector starts: the bridge, or the server itself under its own names."""
     if not is_direct:
-        return [os.environ["BRIDGE"], "serve", "--in-process", "--config", f"{room}/config.toml", "--data-dir", f"{room}/data"]
+        return [os.environ["BRIDGE"], *checks.serve(f"{room}/config.toml", f"{room}/data")]
     with open(f"{room}/config.toml", "rb") as file:
         one = tomllib.load(file)["servers"][server]
     return [one["command"], *one["args"]]
@@ -91,4 +91,5 @@ try:
     main()
 except Exception as error:
     check("the Inspector goes to its end", False, repr(error))
+checks.end_hub(f"{room}/data")
 checks.done()

@@ -16,7 +16,7 @@ from collections import Counter
 import checks
 import direct
 import features
-from checks import check, descendants, until
+from checks import check, end_hub, family, until
 from ears import PATIENCE_S, Ears
 
 client, mode, room, *rest = sys.argv[1:]
@@ -25,6 +25,7 @@ is_direct = "--direct" in rest
 checks.name = f"{client}/{mode}" + ("/direct" if is_direct else "")
 client_name = f"e2e-{client}-{mode}"
 config = f"{room}/config.toml"
+data = f"{room}/data"
 calls = Counter()
 
 LONG = "everything__trigger-long-running-operation"
@@ -35,8 +36,7 @@ SERVERS = ["mcp_server_time", "server-everything", "server_modern.py", "server_l
 def connect(ears):
     if is_direct:
         return direct.connect(sdk, config, mode, client_name, ears)
-    serve = ["serve", "--in-process", "--config", config, "--data-dir", f"{room}/data"]
-    return sdk.connect(os.environ["BRIDGE"], serve, {}, mode, client_name, ears)
+    return sdk.connect(os.environ["BRIDGE"], checks.serve(config, data), {}, mode, client_name, ears)
 
 
 def exists(pid):
@@ -103,7 +103,7 @@ async def fails_well(talk):
 
 
 async def comes_back(talk):
-    victims = [pid for pid, args in descendants().items() if "mcp_server_time" in args]
+    victims = [pid for pid, args in family(data).items() if "mcp_server_time" in args]
     if not check("the time server's process can be seen", len(victims) == 1, f"{victims}"):
         return
     os.kill(victims[0], signal.SIGKILL)
@@ -167,22 +167,25 @@ async def session():
             check(f"speaks {sdk.versions[mode]}", link.version == sdk.versions[mode], link.version)
         for feature, *arguments in plan(link):
             await attempt(feature, talk, *arguments)
-        family = descendants()
+        there = family(data)
         closing = time.monotonic()
     took = time.monotonic() - closing
     if not is_direct:
         # The SDKs wait 2 s for a server to end by itself before they kill it.
         check("the bridge ends by itself when its input ends", took < 1.5, f"{took:.2f} s")
-    gone = until(lambda: not family.keys() & checks.processes().keys(), 5)
-    check("no process is left behind", gone, f"{family}")
+        # Servers outlive a client: the next one finds them.
+        check("the hub ends when it is told to", end_hub(data))
+    gone = until(lambda: not there.keys() & checks.processes().keys(), 5)
+    check("no process is left behind", gone, f"{there}")
 
 
 async def lists_again():
     """A second start knows the lists without starting anything."""
     async with connect(Ears()) as link:
         names = set(await link.tools())
-        servers = [args for args in descendants().values() if any(mark in args for mark in SERVERS)]
+        servers = [args for args in family(data).values() if any(mark in args for mark in SERVERS)]
     check("a second start lists the tools without starting a server", features.TOOLS <= names and not servers, f"{servers}")
+    end_hub(data)
 
 
 async def main():

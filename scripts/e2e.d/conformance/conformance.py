@@ -126,10 +126,11 @@ def run(room, server, direct):
         bare = pool.submit(before, "bare", room, [], server)
         if direct:
             return bare_is_right(bare.result())
-        serve = [os.environ["BRIDGE"], "serve", "--in-process", "--config", str(room / "config.toml"), "--data-dir", str(room / "data")]
+        serve = [os.environ["BRIDGE"], *checks.serve(room / "config.toml", room / "data")]
         bridge = pool.submit(before, "bridge", room, ["--strip", "suite"], serve)
         bare_is_right(bare.result())
         bridge_is_as_right(bare.result(), bridge.result())
+    checks.end_hub(room / "data")
 
 
 try:

@@ -164,7 +164,7 @@ def compare(what, direct, bridge, modern=False, translated=False, older=None):
 
 
 def through_bridge(place, servers):
-    return [os.environ["BRIDGE"], "serve", "--in-process", "--config", place.config(servers), "--data-dir", f"{place.root}/data"]
+    return [os.environ["BRIDGE"], *checks.serve(place.config(servers), f"{place.root}/data")]
 
 
 def play(place, name, version, between=None, behind="", told=None):
@@ -182,6 +182,7 @@ def play(place, name, version, between=None, behind="", told=None):
         place,
     )
     session.run(server.script)
+    checks.end_hub(f"{place.root}/data")
     return session
 
 
