@@ -88,6 +88,12 @@ impl Paths {
         self.logs_dir.join(format!("{}.log", server.slug()))
     }
 
+    /// Where hubs write their log.
+    #[must_use]
+    pub fn hub_log(&self) -> PathBuf {
+        self.logs_dir.join("hub.log")
+    }
+
     /// Makes the data folder and the folders in it. On Unix they are this user's alone (0700), an
     /// existing data folder too: it holds whom somebody talked to and when.
     ///

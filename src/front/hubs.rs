@@ -32,8 +32,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// A log file of this size is moved aside before the next hub writes to it.
-const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A log file that is longer, in bytes, is moved aside.
+pub const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How much the pipe of dispatched requests holds: far more of them than a hub has room for.
 #[cfg(target_os = "linux")]
@@ -74,7 +74,7 @@ impl Hubs {
         Self {
             door: Hall::of(&paths.data_dir).door(local::HUB),
             arguments,
-            log: paths.logs_dir.join("hub.log"),
+            log: paths.hub_log(),
             child: None,
             started: None,
             pause: PAUSE,
@@ -125,7 +125,11 @@ fn program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
-fn log(path: &Path) -> io::Result<File> {
+/// The hubs' log, open to be added to; one that has grown too long is moved aside first.
+///
+/// # Errors
+/// Any fault of the files.
+pub fn log(path: &Path) -> io::Result<File> {
     if path.metadata().is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }

@@ -4,6 +4,7 @@
 //! appears when somebody listens, so that a front that finds one refused knows that there is no hub.
 
 mod admission;
+mod log;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::pending;
@@ -46,6 +47,9 @@ const LOCK_LOOK: Duration = Duration::from_millis(1);
 /// How often the hub looks whether its door still stands, and whether it is of use.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A hub that has let go of its lock may still seem to listen for this long.
+const LEAVES_WITHIN: Duration = Duration::from_millis(500);
+
 /// Whoever comes through the door says who it is within this.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
@@ -62,7 +66,8 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
     let hall = Hall::of(&paths.data_dir);
     hall.make()?;
     let door = hall.door(local::HUB);
-    let Some(_lock) = elect(&door).context("cannot lock the hub's place")? else {
+    let lock = elect(&door).with_context(|| format!("cannot lock {}", door.lock_file().display()))?;
+    let Some(_lock) = lock else {
         tracing::info!("another hub serves this data folder");
         return Ok(());
     };
@@ -86,13 +91,12 @@ pub fn run(overrides: Overrides) -> anyhow::Result<()> {
 fn elect(door: &Door) -> std::io::Result<Option<File>> {
     let file =
         place::private(OpenOptions::new().create(true).write(true).truncate(false)).open(door.lock_file())?;
-    let deadline = Instant::now() + LOCK_WITHIN;
+    let (own, deadline) = (std::process::id().to_string(), Instant::now() + LOCK_WITHIN);
     loop {
         match file.try_lock() {
             Ok(()) => {
-                // For people, and for tests: nothing reads it.
-                file.set_len(0)?;
-                (&file).write_all(std::process::id().to_string().as_bytes())?;
+                // For people, and for tests: nothing reads it, and a full disk does not keep a hub from its place.
+                let _ = file.set_len(0).and_then(|()| (&file).write_all(own.as_bytes()));
                 return Ok(Some(file));
             }
             Err(TryLockError::Error(error)) => return Err(error),
@@ -119,13 +123,13 @@ struct Hub {
 
 impl Hub {
     async fn serve(self, door: &Door, idle_max: Duration) -> anyhow::Result<StopReason> {
-        let mut listener = open(door).await.context("cannot listen")?;
+        let mut listener = Some(open(door).await.context("cannot listen")?);
         tracing::info!(pid = std::process::id(), version = version::own(), "hub serving");
         let (mut fronts, mut left, mut used) = (JoinSet::new(), JoinSet::new(), Instant::now());
         let reason = loop {
             tokio::select! {
                 reason = self.closing.raised() => break reason,
-                came = listener.accept() => match came {
+                came = accept(listener.as_ref()) => match came {
                     Ok(stream) => {
                         fronts.spawn(self.clone().attend(stream));
                     }
@@ -149,10 +153,9 @@ impl Hub {
                         left.spawn(async { household.stop().await.await });
                     }
                     if !door.stands() {
-                        tracing::warn!("the hub's door was removed, it is put up again");
-                        drop(listener);
-                        listener = open(door).await.context("cannot listen")?;
+                        listener = self.put_up(door, listener.take()).await;
                     }
+                    log::keep_short(&self.paths.hub_log());
                 }
             }
         };
@@ -165,6 +168,27 @@ impl Hub {
         stopped.await;
         while left.join_next().await.is_some() {}
         Ok(reason)
+    }
+
+    /// Puts a door up that was removed, maybe with its hall; those who are here stay, whether or not it can be.
+    async fn put_up(&self, door: &Door, removed: Option<Listener>) -> Option<Listener> {
+        let stood = removed.is_some();
+        // It takes its file with it, so it goes first.
+        drop(removed);
+        let put_up = async {
+            Hall::of(&self.paths.data_dir).make()?;
+            anyhow::Ok(open(door).await?)
+        };
+        let put_up = put_up.await;
+        match &put_up {
+            Ok(_) => tracing::warn!("the hub's door was removed, it is put up again"),
+            // It is tried every second.
+            Err(error) if stood => {
+                tracing::error!(%error, "the hub's door was removed, no other front comes in")
+            }
+            Err(_) => {}
+        }
+        put_up.ok()
     }
 
     async fn attend(self, stream: Stream) {
@@ -266,8 +290,24 @@ impl Hub {
 
 /// Listens behind the door; one that a dead hub left is removed first.
 async fn open(door: &Door) -> std::io::Result<Listener> {
-    let _ = door.enter().await;
-    door.open()
+    let deadline = Instant::now() + LEAVES_WITHIN;
+    loop {
+        let _ = door.enter().await;
+        match door.open() {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Waits for the next one who comes, for ever where no door stands.
+async fn accept(listener: Option<&Listener>) -> std::io::Result<Stream> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => pending().await,
+    }
 }
 
 #[cfg(test)]
