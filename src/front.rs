@@ -145,12 +145,22 @@ impl Front {
     /// # Errors
     /// When the client does not read any more.
     pub fn no_hub(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut book = lock(&self.book);
-        // A session cannot be opened by half.
-        let ended = book.ledger.give_up(|request| *request.method != *"initialize");
-        drop(book);
+        // A session cannot be opened by half, and who waits to be told of changes has time.
+        let waits = |request: &Ended| !matches!(&*request.method, "initialize" | "subscriptions/listen");
+        self.give_up(&[Kind::Request, Kind::TooLong, Kind::Again, Kind::Spent], waits, Why::NoHub, out)?;
+        self.give_up(&[Kind::Lost, Kind::Unknown], waits, Why::Lost, out)
+    }
+
+    fn give_up(
+        &self,
+        as_what: &[Kind],
+        by_front: impl Fn(&Ended) -> bool,
+        why: Why,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let ended = lock(&self.book).ledger.give_up(as_what, by_front);
         self.answered.notify_all();
-        self.tell(&ended, Why::NoHub, out)
+        self.tell(&ended, why, out)
     }
 
     /// A hub is there: it hears what the session is, then everything that has no answer, in order. Waits for

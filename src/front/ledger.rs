@@ -61,9 +61,17 @@ pub struct Ended {
 pub struct Ledger {
     open: BTreeMap<u64, Open>,
     bytes: usize,
-    /// Calls that the front answered itself, to be recorded: the lines, and how many hubs died with each.
-    told: BTreeMap<u64, (Bytes, u8)>,
+    /// Calls that the front answered itself.
+    told: BTreeMap<u64, Told>,
     has_batches: bool,
+}
+
+/// A call that the front answered itself, to be recorded as this.
+#[derive(Debug)]
+struct Told {
+    line: Bytes,
+    kind: frames::Kind,
+    deaths: u8,
 }
 
 #[derive(Debug)]
@@ -134,11 +142,10 @@ impl Ledger {
         self.forget();
         let waiting = self.open.iter_mut().filter(|(_, open)| !open.is_sent);
         let mut due: Vec<Due> = waiting.map(|(seq, open)| open.give(*seq)).collect();
-        let told = self.told.iter();
-        due.extend(told.map(|(seq, (line, _))| Due {
+        due.extend(self.told.iter().map(|(seq, told)| Due {
             seq: *seq,
-            kind: frames::Kind::Spent,
-            line: line.clone(),
+            kind: told.kind,
+            line: told.line.clone(),
         }));
         due.sort_by_key(|due| due.seq);
         due
@@ -167,7 +174,7 @@ impl Ledger {
     /// How many bytes it takes to keep the lines.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.told_bytes()
     }
 
     /// How many requests have no answer.
@@ -180,8 +187,8 @@ impl Ledger {
     /// hub again, and the front answers them itself.
     pub fn hub_died(&mut self) -> Vec<Ended> {
         self.open.values_mut().for_each(Open::hub_died);
-        self.told.values_mut().for_each(|(_, deaths)| *deaths += 1);
-        self.told.retain(|_, (_, deaths)| *deaths < TELLINGS_MAX);
+        self.told.values_mut().for_each(|told| told.deaths += 1);
+        self.told.retain(|_, told| told.deaths < TELLINGS_MAX);
         self.forget();
         let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.open).into_iter().partition(|(_, open)| open.deaths < TELLINGS_MAX);
@@ -190,22 +197,29 @@ impl Ledger {
         ended.into_values().filter(|open| !open.is_withdrawn).map(|open| open.request).collect()
     }
 
-    /// There is no hub, and will not be for a while: what waits for one, and nobody took back, is answered by
-    /// the front itself if `by_front` says so. The next hub records what was a call.
-    pub fn give_up(&mut self, by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
-        let is_new = |kind| matches!(kind, frames::Kind::Request | frames::Kind::TooLong);
-        let is_over =
-            |open: &Open| !open.is_sent && !open.is_withdrawn && is_new(open.kind) && by_front(&open.request);
-        let seqs: Vec<u64> =
-            self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, _)| *seq).collect();
-        seqs.into_iter().filter_map(|seq| self.told(seq)).collect()
+    /// There is no hub, and will not be for a while: of those that would be given to it like this, and that nobody
+    /// took back, the front itself answers which `by_front` names. The next hub records what was a call.
+    pub fn give_up(&mut self, as_what: &[frames::Kind], by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
+        let is_over = |open: &Open| {
+            !open.is_sent && !open.is_withdrawn && as_what.contains(&open.kind) && by_front(&open.request)
+        };
+        let over: Vec<(u64, frames::Kind)> =
+            self.open.iter().filter(|(_, open)| is_over(open)).map(|(seq, open)| (*seq, open.kind)).collect();
+        over.into_iter().filter_map(|(seq, kind)| self.told(seq, kind)).collect()
     }
 
-    fn told(&mut self, seq: u64) -> Option<Ended> {
+    fn told_bytes(&self) -> usize {
+        self.told.values().map(|told| cost(&told.line)).sum()
+    }
+
+    fn told(&mut self, seq: u64, kind: frames::Kind) -> Option<Ended> {
         let request = self.answered(seq)?;
-        let bytes = request.line.len() + self.told.values().map(|(line, _)| line.len()).sum::<usize>();
-        if *request.method == *"tools/call" && bytes <= TOLD_BYTES_MAX {
-            self.told.insert(seq, (request.line.clone(), 0));
+        if *request.method == *"tools/call" && self.told_bytes() + cost(&request.line) <= TOLD_BYTES_MAX {
+            let kind = match kind {
+                frames::Kind::Lost | frames::Kind::Unknown => frames::Kind::Unknown,
+                _ => frames::Kind::Spent,
+            };
+            self.told.insert(seq, Told { line: request.line.clone(), kind, deaths: 0 });
         }
         Some(request)
     }

@@ -52,7 +52,7 @@ const DRAIN_AFTER: u32 = 1024;
 
 /// Why a session is not served by a hub.
 #[derive(Debug, thiserror::Error)]
-#[error("no hub can be started: {0}")]
+#[error("no hub can be started: {0}; if one was tried, logs/hub.log in the data folder says why it ended")]
 pub struct NoHub(String);
 
 /// Serves the client on stdin and stdout through a hub, until either ends or a signal comes.

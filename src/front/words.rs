@@ -10,8 +10,10 @@ const INTERNAL: i32 = -32603;
 /// Why a request has no answer of a hub's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// It was never given to a hub.
+    /// No server saw it.
     NoHub,
+    /// A hub died while a server had it.
+    Lost,
     /// Too many hubs died while they had it.
     Deadly,
 }
@@ -22,6 +24,10 @@ impl Why {
             Self::NoHub => (
                 "unavailable",
                 "The bridge cannot start its hub at the moment; nothing was done. See logs/hub.log in its data folder.",
+            ),
+            Self::Lost => (
+                "outcome_unknown",
+                "The bridge's hub died while the call ran; whether it took effect is not known: look before you repeat it.",
             ),
             Self::Deadly => (
                 "outcome_unknown",
@@ -77,6 +83,7 @@ mod tests {
         check("ping", Why::NoHub, r#""result":{}"#);
         check("tools/list", Why::NoHub, r#""result":{"tools":[]}"#);
         check("tools/call", Why::NoHub, r#""bridge/error":{"kind":"unavailable","retryable":true}"#);
+        check("tools/call", Why::Lost, r#""kind":"outcome_unknown","retryable":false"#);
         check("tools/call", Why::Deadly, r#""kind":"outcome_unknown","retryable":false"#);
         check("prompts/list", Why::NoHub, r#""error":{"code":-32603,"data":{"kind":"unavailable"}"#);
     }

@@ -128,12 +128,14 @@ fn without_a_hub_the_front_answers_what_no_hub_ever_had() {
     ledger.hub_died();
     ledger.hear(&request(2, "tools/call"), 2);
     ledger.hear(&request(3, "resources/read"), 3);
-    let ended = ledger.give_up(|request| *request.method == *"tools/call");
+    let new = [frames::Kind::Request];
+    let ended = ledger.give_up(&new, |request| *request.method == *"tools/call");
     assert_eq!(ended.iter().map(|ended| &*ended.id).collect::<Vec<_>>(), ["2"]);
     let kinds = |ledger: &mut Ledger| ledger.due().into_iter().map(|due| due.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&mut ledger), [frames::Kind::Lost, frames::Kind::Spent, frames::Kind::Request]);
     assert_eq!(ledger.len(), 2, "nobody waits for what is only to be recorded");
     ledger.hub_died();
+    assert_eq!(ledger.give_up(&[frames::Kind::Unknown], |_| true).len(), 1);
     assert_eq!(kinds(&mut ledger), [frames::Kind::Unknown, frames::Kind::Spent, frames::Kind::Again]);
     assert_eq!(ledger.answered(2), None, "it had its answer");
     ledger.hub_died();
@@ -146,9 +148,10 @@ fn a_client_that_asks_and_asks_without_a_hub_is_answered_and_not_all_of_it_is_ke
     let long = format!(r#"{{"id":1,"method":"tools/call","params":"{}"}}"#, "x".repeat(TOLD_BYTES_MAX / 3));
     for seq in 1..=10 {
         ledger.hear(&line(&long), seq);
-        assert_eq!(ledger.give_up(|_| true).len(), 1);
+        assert_eq!(ledger.give_up(&[frames::Kind::Request], |_| true).len(), 1);
     }
-    assert_eq!((ledger.due().len(), ledger.bytes()), (2, 0));
+    assert_eq!(ledger.due().len(), 2);
+    assert!(ledger.bytes() < TOLD_BYTES_MAX);
 }
 
 /// What happens between a client, a front and its hubs.
