@@ -1,6 +1,10 @@
 //! A client behind its front: hubs die, and it does not notice.
 
+mod doors;
 mod lost;
+mod scripted;
+#[cfg(target_os = "linux")]
+mod straits;
 
 use rustix::process::Signal;
 use serde_json::json;

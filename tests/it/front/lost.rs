@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::front::Hubs;
-use crate::support::{Room, wait_until};
+use crate::support::{Bridge, Room, wait_until};
 
 #[test]
 fn a_call_inside_a_dying_hub_is_not_done_again() {
@@ -92,6 +92,13 @@ fn each_message_of_a_batch_is_lost_or_kept_for_itself() {
     assert_eq!(room.recorded("calls", "tools/call").len(), 3);
 }
 
+/// Waits until the next hub knows what the server says of its tools.
+#[track_caller]
+fn knows_the_tools(room: &Room, bridge: &mut Bridge) {
+    bridge.ask("tools/list", &json!({}));
+    wait_until("what it offers is stored", || room.rows("SELECT count(*) FROM catalog") == [[json!(1)]]);
+}
+
 #[test]
 fn a_call_that_may_be_done_twice_is_done_again_where_its_server_is_trusted() {
     let script = [
@@ -105,6 +112,10 @@ fn a_call_that_may_be_done_twice_is_done_again_where_its_server_is_trusted() {
         let hubs = Hubs(&room);
         let mut bridge = room.start();
         bridge.initialize();
+        bridge.ask("tools/list", &json!({}));
+        wait_until("what it offers is stored", || {
+            room.rows("SELECT count(*) > 0 FROM catalog") == [[json!(1)]]
+        });
         let id = bridge.begin_call(&format!("s__{tool}"), json!({}));
         room.wait_for_line("calls", "tools/call");
         hubs.kill();
@@ -130,6 +141,7 @@ fn a_call_that_two_hubs_died_with_is_not_done_a_third_time() {
     let hubs = Hubs(&room);
     let mut bridge = room.start();
     bridge.initialize();
+    knows_the_tools(&room, &mut bridge);
     let id = bridge.begin_call("s__read", json!({}));
     for times in 1..=2 {
         wait_until("a server has it", || room.recorded("calls", "tools/call").len() == times);
