@@ -2,6 +2,7 @@
 //!
 //! Every request carries an id of the bridge's own, from [`FIRST_ID`] up.
 
+mod greeted;
 mod health;
 mod hear;
 pub mod in_flight;
@@ -22,13 +23,12 @@ use tokio::time::Instant;
 
 use crate::downstream::Ending;
 use crate::downstream::client::{ClientId, Owner};
+use crate::downstream::connection::greeted::Greeted;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::connection::questions::Questions;
 use crate::downstream::connection::table::{Table, Token, Waiter};
-use crate::downstream::greeting::{Face, Greeting};
 use crate::downstream::relay::{Carries, Hears, Relay};
 use crate::downstream::wake::Wake;
-use crate::era::Era;
 use crate::queue::{ByteQueue, Share, Weighs};
 use crate::wire::{Cut, Envelope, Frame, Span, object, splice};
 
@@ -138,13 +138,6 @@ impl Weighs for Outbound {
     }
 }
 
-/// A server that was greeted.
-struct Greeted {
-    greeting: Greeting,
-    /// What the bridge's own requests carry in their `_meta`; only a modern server needs it.
-    own_meta: Option<Box<str>>,
-}
-
 /// A live connection to a server.
 pub struct Connection {
     server: Arc<str>,
@@ -224,28 +217,6 @@ impl Connection {
         })
     }
 
-    /// The server was greeted as this client.
-    pub fn greeted(&self, greeting: Greeting, face: &Face) {
-        let own_meta = match greeting.era {
-            Era::Legacy => None,
-            Era::Modern => Some(face.modern_members().into()),
-        };
-        // It is greeted once.
-        let _ = self.greeting.set(Greeted { greeting, own_meta });
-    }
-
-    /// What the server said of itself; `None` before it was greeted.
-    #[must_use]
-    pub fn greeting(&self) -> Option<&Greeting> {
-        self.greeting.get().map(|greeted| &greeted.greeting)
-    }
-
-    /// By which rules the server is spoken to.
-    #[must_use]
-    pub fn era(&self) -> Era {
-        self.greeting().map_or(Era::Legacy, |greeting| greeting.era)
-    }
-
     /// Asks for one page of a list; `cursor` is JSON.
     ///
     /// # Errors
@@ -264,12 +235,6 @@ impl Connection {
         };
         let comma = if members.is_empty() || meta.is_empty() { "" } else { "," };
         format!("{{{members}{comma}{meta}}}")
-    }
-
-    /// The members of `_meta` that a modern server wants to see; empty for an older one.
-    #[must_use]
-    pub fn own_meta(&self) -> &str {
-        self.greeting.get().and_then(|greeted| greeted.own_meta.as_deref()).unwrap_or_default()
     }
 
     /// Waits until the server has acknowledged the bridge's own `subscriptions/listen` with this id.

@@ -2,6 +2,7 @@
 //! are made for sessions, threads, users or calls, as the server's scope says, and end when those are gone.
 
 pub mod beside;
+mod eras;
 pub mod key;
 pub mod lease;
 mod member;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ pub struct Pool {
     staff: Arc<dyn Staff>,
     commons: Commons,
     base: Arc<Member>,
+    /// The server speaks by one era's rules only, as far as that was tried.
+    has_one_era: AtomicBool,
     /// The session that the base connection belongs to, if connections belong to sessions.
     own: Mutex<Option<Own>>,
     table: Mutex<Table>,
@@ -161,6 +164,7 @@ impl Pool {
             staff,
             commons,
             base,
+            has_one_era: AtomicBool::new(false),
             own: Mutex::default(),
             table: Mutex::default(),
             keepers: Mutex::default(),
@@ -244,7 +248,7 @@ impl Pool {
 
     fn key(&self, wish: &Wish<'_>) -> Key {
         let is_own = |session| self.is_own(session, wish.tenant.client);
-        Key::of(self.terms.scope, wish, is_own, || self.number())
+        Key::of(self.terms.scope, wish, is_own, || self.shared(wish.tenant.era), || self.number())
     }
 
     /// A number that nothing else of this pool has.

@@ -28,7 +28,8 @@ pub fn of(client: ClientId, method: &str, meta: &Meta<'_>, rules: Rules) -> Resu
 
 /// What is a session's, and none of its threads'.
 pub fn of_session(client: ClientId, rules: Rules) -> Tenant {
-    Tenant { client: Some(client), session: Some(rules.session.number()), thread: None, user: None }
+    let (session, era) = (Some(rules.session.number()), Some(rules.era));
+    Tenant { client: Some(client), session, era, ..Tenant::default() }
 }
 
 fn id(key: &str, value: Option<&RawValue>) -> Result<Option<Arc<str>>, Rpc> {

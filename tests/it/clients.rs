@@ -2,6 +2,7 @@
 //! none of them, whatever it does.
 
 mod asked;
+mod eras;
 mod faces;
 mod framed;
 mod scopes;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::sharing::Scope;
 use crate::downstream::Ending;
 use crate::downstream::client::ClientId;
+use crate::era::Era;
 use crate::outcome::Cause;
 
 /// Whose request it is, or whose connection.
@@ -19,6 +20,8 @@ pub struct Tenant {
     pub thread: Option<Arc<str>>,
     /// The user, as the client names them; `None` is the one who runs the bridge.
     pub user: Option<Arc<str>>,
+    /// By which rules it is spoken.
+    pub era: Option<Era>,
 }
 
 impl Tenant {
@@ -53,6 +56,8 @@ pub struct Wish<'a> {
 pub(super) enum Key {
     /// The one that is always there.
     Base,
+    /// That of all who speak by these rules, where the base connection was greeted by others.
+    Era(Era),
     /// A client session's.
     Session(u64),
     /// A conversation's. Two clients or two users may name theirs alike, and share nothing.
@@ -64,18 +69,19 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// The key of a request. `own` is the session that the base connection belongs to, `number` one that no
-    /// other call has; without an id the next wider scope serves.
+    /// The key of a request. `own` is the session that the base connection belongs to, `shared` the key of those
+    /// who share one, `number` one that no other call has; without an id the next wider scope serves.
     pub fn of(
         scope: Scope,
         wish: &Wish<'_>,
         own: impl FnOnce(u64) -> bool,
+        shared: impl FnOnce() -> Self,
         number: impl FnOnce() -> u64,
     ) -> Self {
-        let Tenant { client, session, thread, user } = wish.tenant;
+        let Tenant { client, session, thread, user, .. } = wish.tenant;
         let of_session = || session.filter(|session| !own(*session)).map_or(Self::Base, Self::Session);
         match scope {
-            Scope::Shared => Self::Base,
+            Scope::Shared => shared(),
             Scope::Session => of_session(),
             Scope::Thread => match thread {
                 Some(thread) => {
@@ -83,16 +89,16 @@ impl Key {
                 }
                 None => of_session(),
             },
-            Scope::User => user.clone().map_or(Self::Base, Self::User),
+            Scope::User => user.clone().map_or_else(shared, Self::User),
             Scope::Call if wish.is_call => Self::Call(number()),
-            Scope::Call => Self::Base,
+            Scope::Call => shared(),
         }
     }
 
     /// Whose the connection of this key is, when this is the first who wants it.
     pub fn tenant(&self, first: &Tenant) -> Tenant {
         match self {
-            Self::Base => Tenant::default(),
+            Self::Base | Self::Era(_) => Tenant::default(),
             Self::Session(_) => Tenant { thread: None, user: None, ..first.clone() },
             // Whoever comes for the same user shares it.
             Self::User(_) => Tenant { user: first.user.clone(), ..Tenant::default() },
@@ -103,7 +109,7 @@ impl Key {
     /// The word of its kind; that of the base connection follows from the scope.
     pub fn word(&self, scope: Scope) -> &'static str {
         let scope = match self {
-            Self::Base => match scope {
+            Self::Base | Self::Era(_) => match scope {
                 Scope::Thread => Scope::Session,
                 Scope::Call => Scope::Shared,
                 other => other,
@@ -199,13 +205,13 @@ mod tests {
 
     fn tenant(thread: &str, user: &str) -> Tenant {
         let named = |name: &str| (!name.is_empty()).then(|| name.into());
-        Tenant { client: None, session: Some(1), thread: named(thread), user: named(user) }
+        Tenant { session: Some(1), thread: named(thread), user: named(user), ..Tenant::default() }
     }
 
     #[track_caller]
     fn check(scope: Scope, tenant: &Tenant, expected: &Key, word: &str) {
         let wish = Wish { tenant, is_call: true, takes_slot: true, at: None };
-        let key = Key::of(scope, &wish, |_| true, || 7);
+        let key = Key::of(scope, &wish, |_| true, || Key::Base, || 7);
         assert_eq!((&key, key.word(scope)), (expected, word));
     }
 
@@ -229,8 +235,8 @@ mod tests {
     fn another_session_has_a_connection_of_its_own_and_what_is_no_call_has_none() {
         let tenant = tenant("", "");
         let wish = Wish { tenant: &tenant, is_call: false, takes_slot: true, at: None };
-        assert_eq!(Key::of(Scope::Session, &wish, |_| false, || 7), Key::Session(1));
-        assert_eq!(Key::of(Scope::Thread, &wish, |_| false, || 7), Key::Session(1));
-        assert_eq!(Key::of(Scope::Call, &wish, |_| true, || 7), Key::Base);
+        assert_eq!(Key::of(Scope::Session, &wish, |_| false, || Key::Base, || 7), Key::Session(1));
+        assert_eq!(Key::of(Scope::Thread, &wish, |_| false, || Key::Base, || 7), Key::Session(1));
+        assert_eq!(Key::of(Scope::Call, &wish, |_| true, || Key::Base, || 7), Key::Base);
     }
 }

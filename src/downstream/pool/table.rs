@@ -191,12 +191,12 @@ impl Pool {
         }
     }
 
-    /// Ends a connection for which nobody has called for long; false when somebody does in this very moment.
-    fn is_silent(&self, member: &Arc<Member>) -> bool {
+    /// Ends a connection that nobody has in their hands; false when somebody takes it in this very moment.
+    pub(super) fn dismiss_free(&self, member: &Arc<Member>, farewell: Farewell) -> bool {
         let mut table = self.lock();
         let is_free = member.uses() == 0;
         if is_free {
-            table.dismiss(member, Farewell::Idle);
+            table.dismiss(member, farewell);
         }
         is_free
     }
@@ -277,7 +277,7 @@ async fn attend(pool: Weak<Pool>, member: Arc<Member>, work: Work) {
             };
             loop {
                 activities.idle().await;
-                if pool.upgrade().is_none_or(|pool| pool.is_silent(&member)) {
+                if pool.upgrade().is_none_or(|pool| pool.dismiss_free(&member, Farewell::Idle)) {
                     return;
                 }
             }

@@ -177,7 +177,8 @@ mod tests {
     }
 
     fn tenant(thread: Option<&str>, user: Option<&str>) -> Tenant {
-        Tenant { client: None, session: None, thread: thread.map(Into::into), user: user.map(Into::into) }
+        let (thread, user) = (thread.map(Into::into), user.map(Into::into));
+        Tenant { thread, user, ..Tenant::default() }
     }
 
     /// Minutes until it is idle.

@@ -86,7 +86,7 @@ fn ground(scope: Scope, capacity: Capacity) -> Ground {
 
 fn of(thread: &str, user: &str) -> Tenant {
     let named = |name: &str| (!name.is_empty()).then(|| name.into());
-    Tenant { client: None, session: Some(1), thread: named(thread), user: named(user) }
+    Tenant { session: Some(1), thread: named(thread), user: named(user), ..Tenant::default() }
 }
 
 fn call(tenant: &Tenant) -> Wish<'_> {
