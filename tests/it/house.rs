@@ -235,7 +235,7 @@ fn take_apart(text: &str) -> Source {
     while let Some(first) = rest.chars().next() {
         let hashes = rest.strip_prefix('r').map_or(0, |raw| raw.len() - raw.trim_start_matches('#').len());
         let raw = rest.strip_prefix('r').is_some_and(|raw| raw[hashes..].starts_with('"'))
-            && !source.code.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            && !source.code.trim_end_matches('b').ends_with(|c: char| c.is_alphanumeric() || c == '_');
         rest = if rest.starts_with("//") {
             rest.find('\n').map_or("", |end| &rest[end..])
         } else if raw {
