@@ -65,7 +65,7 @@ pub async fn run(client: Arc<Client>, request: Request) {
                 match asking.comes() {
                     // It is only told what became of it.
                     Comes::Ended(why) => Guarded::CalledOff(why),
-                    Comes::Lost if !way.exchange.outlives_crash(&client) => {
+                    Comes::Lost if !way.exchange.outlives_crash(&client).await => {
                         Guarded::CalledOff(CalledOff::ByCrash)
                     }
                     _ => guard::run(|| way.go(&client), asking.called_off()).await,

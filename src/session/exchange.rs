@@ -209,8 +209,10 @@ impl Exchange {
     }
 
     /// Whether it is done again although the hub died in which a server may have done it; then for the last time.
-    pub fn outlives_crash(&mut self, client: &Client) -> bool {
+    pub async fn outlives_crash(&mut self, client: &Client) -> bool {
         self.sent_again = true;
+        // A hub that has just started knows its tools when it has read them.
+        client.router.offers.loaded().await;
         let reads = self.reads || self.may_be_repeated(client);
         Sent { written: true, reads, again: false }.retry() == Retry::Again
     }
