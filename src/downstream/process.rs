@@ -109,6 +109,11 @@ pub fn kill_one(pid: u32) {
     group::kill_one(pid);
 }
 
+/// Asks a process that leads a group to end, with what is in its group.
+pub fn terminate(pid: u32) {
+    group::terminate(pid);
+}
+
 /// Whether anything lives of the server that was started as this process.
 #[must_use]
 pub fn lives(pid: u32) -> bool {

@@ -95,7 +95,7 @@ fn elect(door: &Door) -> std::io::Result<Option<File>> {
     loop {
         match file.try_lock() {
             Ok(()) => {
-                // For people, and for tests: nothing reads it, and a full disk does not keep a hub from its place.
+                // For people, tests and the demo: no hub needs it, and a full disk keeps none from its place.
                 let _ = file.set_len(0).and_then(|()| (&file).write_all(own.as_bytes()));
                 return Ok(Some(file));
             }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -11,8 +10,8 @@ use rmcp::model::CallToolRequestParams;
 use rmcp::service::{RoleClient, RunningService};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 
 use crate::builtin::SELFTEST_VARIABLE;
 use crate::downstream::process;
@@ -28,16 +27,15 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A client and its bridge.
 pub struct Desktop {
     service: RunningService<RoleClient, ()>,
-    child: Mutex<Child>,
+    child: Child,
     stdin: mpsc::Sender<Option<Vec<u8>>>,
-    log: Arc<watch::Sender<Vec<String>>>,
 }
 
 impl Desktop {
     /// Starts the bridge and opens a session.
     pub async fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
-            .args(["serve", "--in-process"])
+            .arg("serve")
             .arg("--config")
             .arg(folder.join("config.toml"))
             .arg("--data-dir")
@@ -47,24 +45,22 @@ impl Desktop {
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("bridge serve does not start")?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { bail!("bridge serve has no pipes") };
+        let pipes = (child.stdin.take(), child.stdout.take());
+        let (Some(stdin), Some(stdout)) = pipes else { bail!("bridge serve has no pipes") };
         let (sender, lines) = mpsc::channel(64);
         let (feed, tap) = tap::<RoleClient>({
             let sender = sender.clone();
             move |line| sender.try_send(Some(line)).map_err(|_| Gone)
         });
-        let log = Arc::new(watch::Sender::new(Vec::new()));
         // Each ends with its pipe.
         tokio::spawn(write(stdin, lines));
         tokio::spawn(read(stdout, feed));
-        tokio::spawn(keep_log(stderr, Arc::clone(&log)));
         let service = within(().serve(tap)).await?.context("the session does not open")?;
-        Ok(Self { service, child: Mutex::new(child), stdin: sender, log })
+        Ok(Self { service, child, stdin: sender })
     }
 
     /// The names of the tools on offer.
@@ -83,9 +79,19 @@ impl Desktop {
 
     /// The process of the sample server, as the bridge tells it.
     pub async fn server_pid(&self) -> anyhow::Result<u32> {
+        self.told("/servers/0/pid").await?.ok_or_else(|| anyhow!("the sample server does not run"))
+    }
+
+    /// The process behind the one that was started, as it tells it.
+    pub async fn hub_pid(&self) -> anyhow::Result<u32> {
+        let pid = self.told("/bridge/pid").await?;
+        pid.filter(|pid| Some(*pid) != self.child.id()).ok_or_else(|| anyhow!("no hub runs"))
+    }
+
+    async fn told(&self, place: &str) -> anyhow::Result<Option<u32>> {
         let status = self.call("bridge_status", Value::Null).await?;
-        let pid = status.pointer("/structuredContent/servers/0/pid").and_then(Value::as_u64);
-        pid.and_then(|pid| u32::try_from(pid).ok()).ok_or_else(|| anyhow!("the sample server does not run"))
+        let number = status.pointer(&format!("/structuredContent{place}")).and_then(Value::as_u64);
+        Ok(number.and_then(|number| u32::try_from(number).ok()))
     }
 
     /// Waits until nothing lives of a server that was killed: a call that came before would be inside it.
@@ -115,26 +121,10 @@ impl Desktop {
         within(look).await?
     }
 
-    /// Waits for a line of the bridge's log that says this; gives the line.
-    pub async fn wait_for_log(&self, words: &str) -> anyhow::Result<String> {
-        let mut log = self.log.subscribe();
-        let said = within(log.wait_for(|lines| lines.iter().any(|line| line.contains(words)))).await??;
-        let line = said.iter().find_map(|line| line.get(line.find(words)?..));
-        Ok(line.unwrap_or_default().to_owned())
-    }
-
-    /// `kill -9` of the bridge.
-    pub fn kill(&self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // A bridge that is gone already is what we want.
-        let _ = child.start_kill();
-    }
-
     /// Closes the bridge's input and waits for its end.
     pub async fn end(self) -> anyhow::Result<()> {
-        let Self { service, child, stdin, .. } = self;
+        let Self { service, mut child, stdin } = self;
         stdin.send(None).await.context("the bridge is gone already")?;
-        let mut child = child.into_inner().unwrap_or_else(PoisonError::into_inner);
         let status = within(child.wait()).await??;
         drop(service);
         if status.success() { Ok(()) } else { bail!("bridge serve ended with {status}") }
@@ -162,12 +152,5 @@ async fn read(stdout: ChildStdout, feed: Feed<RoleClient>) {
         if feed.line_in_time(line.as_bytes()).await.is_err() {
             return;
         }
-    }
-}
-
-async fn keep_log(stderr: ChildStderr, log: Arc<watch::Sender<Vec<String>>>) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        log.send_modify(|kept| kept.push(line));
     }
 }
