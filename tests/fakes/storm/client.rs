@@ -1,4 +1,4 @@
-//! The client: one front, 64 requests on their way.
+//! A client: one front, and as many requests on their way as it may have.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,9 +32,14 @@ type Input = Arc<Mutex<Option<File>>>;
 
 /// A front and the one who asks it.
 pub struct Client {
+    /// What it asked and was told.
+    pub book: Arc<Book>,
+    /// What its front hears and speaks through.
+    pub wires: Wires,
     child: Child,
     stdin: Input,
-    book: Arc<Book>,
+    /// Its requests have the numbers from here on.
+    first: u64,
     reader: JoinHandle<()>,
 }
 
@@ -49,7 +54,8 @@ impl Client {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start(bridge: &Path, room: &Path, wires: Wires, book: &Arc<Book>) -> Result<Self> {
+    pub fn start(bridge: &Path, room: &Path, number: usize, wires: Wires) -> Result<Self> {
+        let (book, first) = (Arc::new(Book::default()), ((number as u64) << 32) + 1);
         let (theirs_in, ours_in, ours_out, theirs_out): (OwnedFd, OwnedFd, OwnedFd, OwnedFd) = match wires {
             Wires::Pipes => {
                 let ((theirs_in, ours_in), (ours_out, theirs_out)) = (std::io::pipe()?, std::io::pipe()?);
@@ -72,15 +78,15 @@ impl Client {
             .env_remove("BRIDGE_LOG")
             .stdin(theirs_in)
             .stdout(theirs_out)
-            .stderr(File::create(room.join("front.log"))?);
+            .stderr(File::create(room.join(format!("front-{number}.log")))?);
         let child = command.spawn().with_context(|| format!("cannot start {}", bridge.display()))?;
         drop(command);
         let reader = thread::spawn({
-            let (book, out) = (Arc::clone(book), File::from(ours_out));
+            let (book, out) = (Arc::clone(&book), File::from(ours_out));
             move || read(out, &book)
         });
         let stdin = Arc::new(Mutex::new(Some(File::from(ours_in))));
-        Ok(Self { child, stdin, book: Arc::clone(book), reader })
+        Ok(Self { book, wires, child, stdin, first, reader })
     }
 
     /// Opens the session.
@@ -100,8 +106,9 @@ impl Client {
         let over = Arc::new(AtomicBool::new(false));
         let (book, stdin, is_over) = (Arc::clone(&self.book), Arc::clone(&self.stdin), Arc::clone(&over));
         let mut choices = fastrand::Rng::with_seed(fastrand::u64(..));
+        let first = self.first;
         let thread = thread::spawn(move || {
-            for id in 1.. {
+            for id in first.. {
                 let is_over = || is_over.load(Ordering::Relaxed);
                 if !book.ask(id, at_once, &is_over) {
                     return;

@@ -1,4 +1,4 @@
-//! `storm`: one client with 64 requests on their way all the time, and hubs that are killed after 2 to 50 ms, also while they come
+//! `storm`: clients with 64 requests on their way all the time, and hubs that are killed after 2 to 50 ms, also while they come
 //! back. Its exit code is 0 when every promise was kept, 3 when only times are too long, which a busy machine can make them, else
 //! 1; and 2 when it could not run.
 
@@ -10,6 +10,7 @@ mod gauge;
 mod hubs;
 mod record;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,15 +21,15 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
 
-use book::Book;
-use client::{Client, Wires};
+use client::{Asking, Client, Wires};
 use gauge::{beside_this_program, give_up_after, say};
 use hubs::Hubs;
 
 /// Kills the hub behind `bridge serve` again and again, and counts what its client sees of it.
 #[derive(Parser)]
 struct Args {
-    /// How many hubs are killed, half of them with pipes and half with socket pairs
+    /// How many hubs are killed: a third of them with pipes, a third with socket pairs, and a third with three
+    /// clients
     #[arg(default_value_t = 300)]
     kills: usize,
     /// Makes the same random choices as the run that printed this number, if never at the same moments
@@ -48,8 +49,15 @@ const SIZES: [(usize, u32); 6] = [(1, 400), (64, 400), (4096, 150), (65_536, 42)
 /// A hub lives for so long, in milliseconds.
 const LIFE_MS: std::ops::RangeInclusive<u64> = 2..=50;
 
-/// Every hundredth hub, or so, lives so long that everything comes to rest.
+/// One hub in a hundred, or so, lives so long that everything comes to rest.
 const LONG_LIFE: Duration = Duration::from_millis(500);
+
+/// The storms: who stands in each.
+const CLIENTS: [&[Wires]; 3] =
+    [&[Wires::Pipes], &[Wires::Sockets], &[Wires::Pipes, Wires::Sockets, Wires::Pipes]];
+
+/// So many calls all clients of a storm together have on their way.
+const AT_ONCE: usize = 64;
 
 /// From a kill to the next answer: the middle, and all but one of a hundred.
 const P50_MAX: Duration = Duration::from_millis(30);
@@ -77,9 +85,10 @@ fn run() -> Result<ExitCode> {
     let bridge = args.bridge.map_or_else(|| beside_this_program("bridge"), Ok)?;
     let fake = args.fake.map_or_else(|| beside_this_program("fake-server"), Ok)?;
     let (mut faults, mut waits) = (Vec::new(), Vec::new());
-    for wires in [Wires::Pipes, Wires::Sockets] {
+    for clients in CLIENTS {
         let room = tempfile::tempdir()?;
-        faults.extend(weather(room.path(), (&bridge, &fake), wires, args.kills.div_ceil(2), &mut waits)?);
+        let kills = args.kills.div_ceil(CLIENTS.len());
+        faults.extend(weather(room.path(), (&bridge, &fake), clients, kills, &mut waits)?);
         if !faults.is_empty() {
             say(&format!("the room stays: {}", room.keep().display()))?;
         }
@@ -102,48 +111,55 @@ fn run() -> Result<ExitCode> {
     })
 }
 
-/// One client and its hubs; what promise was broken.
+/// One hub after the other, and who stands before them; what promise was broken.
 fn weather(
     room: &Path,
     (bridge, fake): (&Path, &Path),
-    wires: Wires,
+    wires: &[Wires],
     kills: usize,
     waits: &mut Vec<Duration>,
 ) -> Result<Vec<String>> {
     std::fs::write(room.join("config.toml"), config(room, fake))?;
-    let book = Arc::new(Book::default());
     let hubs = Hubs::of(room);
-    let client = Client::start(bridge, room, wires, &book)?;
-    client.initialize()?;
-    let asking = client.keep_asking(64);
+    let start = |(number, wires): (usize, &Wires)| Client::start(bridge, room, number, *wires);
+    let clients: Vec<Client> = wires.iter().enumerate().map(start).collect::<Result<_>>()?;
+    clients.iter().try_for_each(Client::initialize)?;
+    let asking: Vec<Asking> =
+        clients.iter().map(|client| client.keep_asking(AT_ONCE / clients.len())).collect();
     let began = Instant::now();
     let mut hub = hubs.next(None)?;
     for _ in 0..kills {
-        let life = if fastrand::u32(0..100) == 0 {
-            LONG_LIFE
-        } else {
-            Duration::from_millis(fastrand::u64(LIFE_MS))
-        };
-        std::thread::sleep(life);
+        std::thread::sleep(life());
         let killed = Instant::now();
         hubs.kill(hub);
         hub = hubs.next(Some(hub))?;
-        book.await_answer_after(killed, Instant::now());
+        clients.iter().for_each(|client| client.book.await_answer_after(killed, Instant::now()));
     }
-    asking.stop();
-    let missing = book.await_all(LAST_ANSWERS);
-    waits.extend(book.waits());
-    let ended = client.end().context("the front does not end")?;
+    asking.into_iter().for_each(Asking::stop);
+    let took = began.elapsed().as_secs_f64();
+    let (mut faults, mut calls) = (Vec::new(), BTreeMap::new());
+    for client in clients {
+        let (book, wires) = (Arc::clone(&client.book), client.wires);
+        let missing = book.await_all(LAST_ANSWERS);
+        faults.extend(book.faults(missing));
+        waits.extend(book.waits());
+        say(&format!("{wires:?}: {kills} kills in {took:.0} s, {}", book.summary(missing)))?;
+        calls.append(&mut book.calls());
+        let ended = client.end().context("the front does not end")?;
+        faults.extend((!ended.success()).then(|| format!("the front ended with {ended}")));
+    }
     hubs.end();
-    let mut faults = book.faults(missing);
-    faults.extend((!ended.success()).then(|| format!("the front ended with {ended}")));
-    faults.extend(record::faults(room, &book)?);
-    say(&format!(
-        "{wires:?}: {kills} kills in {:.0} s, {}",
-        began.elapsed().as_secs_f64(),
-        book.summary(missing)
-    ))?;
+    faults.extend(record::faults(room, &calls)?);
     Ok(faults)
+}
+
+/// How long a hub lives. One in twenty is killed as soon as it has taken its place, while it comes back.
+fn life() -> Duration {
+    match fastrand::u32(0..100) {
+        0 => LONG_LIFE,
+        1..=5 => Duration::ZERO,
+        _ => Duration::from_millis(fastrand::u64(LIFE_MS)),
+    }
 }
 
 fn config(room: &Path, fake: &Path) -> String {

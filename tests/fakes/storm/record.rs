@@ -7,16 +7,16 @@ use anyhow::Result;
 use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 
-use crate::book::Book;
+use crate::book::Told;
 
 /// So many differences are shown.
 const SHOWN: usize = 5;
 
-/// What the record says otherwise than the client was told.
+/// What the record says otherwise than the clients were told.
 ///
 /// # Errors
 /// When the record cannot be read.
-pub fn faults(room: &Path, book: &Book) -> Result<Vec<String>> {
+pub fn faults(room: &Path, calls: &BTreeMap<u64, Option<Told>>) -> Result<Vec<String>> {
     let file = Connection::open_with_flags(room.join("data/bridge.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut rows: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let mut statement = file.prepare("SELECT request_id, coalesce(outcome, 'open') FROM tool_calls")?;
@@ -25,9 +25,8 @@ pub fn faults(room: &Path, book: &Book) -> Result<Vec<String>> {
         let (id, outcome) = row?;
         rows.entry(id.parse()?).or_default().push(outcome);
     }
-    let calls = book.calls();
     let mut faults = Vec::new();
-    for (id, told) in &calls {
+    for (id, told) in calls {
         let recorded = rows.remove(id).unwrap_or_default();
         if recorded.iter().ne(told) {
             faults.push(format!("request {id} was told {told:?} and is recorded as {recorded:?}"));
