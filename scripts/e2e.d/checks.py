@@ -32,6 +32,15 @@ def processes():
     return {int(r[0]): (int(r[1]), r[3]) for r in rows if len(r) == 4 and not r[2].startswith("Z")}
 
 
+def exists(pid):
+    """Whether a process is there, if only as a zombie whose other threads may still hold a pipe."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def descendants(of=None):
     """The processes below one (this one by default): pid -> command line."""
     table = processes()

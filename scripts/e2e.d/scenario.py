@@ -16,7 +16,7 @@ from collections import Counter
 import checks
 import direct
 import features
-from checks import check, end_hub, family, until
+from checks import check, end_hub, exists, family, until
 from ears import PATIENCE_S, Ears
 
 client, mode, room, *rest = sys.argv[1:]
@@ -37,14 +37,6 @@ def connect(ears):
     if is_direct:
         return direct.connect(sdk, config, mode, client_name, ears)
     return sdk.connect(os.environ["BRIDGE"], checks.serve(config, data), {}, mode, client_name, ears)
-
-
-def exists(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 class Talk:
