@@ -7,7 +7,7 @@ mod scripted;
 mod straits;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Bridge, Room, Wires, alive, send_signal, wait_for, wait_until};
 
@@ -93,15 +93,39 @@ fn fronts_that_start_at_once_have_one_hub() {
 }
 
 #[test]
-fn a_hub_that_hangs_is_replaced() {
+fn a_hub_that_hangs_is_replaced_and_says_nothing_more() {
     let room = echo();
     let hubs = Hubs(&room);
     let mut bridge = room.start();
     bridge.initialize();
     is_ok(&mut bridge, "first");
-    send_signal(hubs.pid(), Signal::STOP);
+    let hub = hubs.pid();
+    send_signal(hub, Signal::STOP);
     is_ok(&mut bridge, "second");
     bridge.wait_for_log("parting=\"silent\"");
+    send_signal(hub, Signal::CONT);
+    wait_until("it is gone", || !alive(hub));
+    is_ok(&mut bridge, "third");
+    assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
+    assert_eq!(
+        room.rows("SELECT outcome, count(*) FROM tool_calls GROUP BY outcome"),
+        [[json!("ok"), json!(3)]]
+    );
+}
+
+#[test]
+fn a_hub_that_pauses_is_waited_for() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    let hub = hubs.pid();
+    send_signal(hub, Signal::STOP);
+    let id = bridge.begin_call("s__echo", json!({ "n": 1 }));
+    send_signal(hub, Signal::CONT);
+    assert_eq!(bridge.answer_to(id)["result"]["structuredContent"], json!({ "n": 1 }));
+    assert_eq!(hubs.pid(), hub);
 }
 
 #[test]
