@@ -9,8 +9,14 @@ mod running;
 pub mod sample;
 pub mod serve;
 pub mod sessions;
+#[cfg(unix)]
+pub mod start;
 pub mod stats;
 pub mod status;
+#[cfg(unix)]
+pub mod stop;
+#[cfg(unix)]
+pub mod upgrade;
 mod words;
 
 use std::path::PathBuf;
@@ -59,6 +65,15 @@ enum Verb {
     Reload(reload::Args),
     /// Ends a server's processes and starts it anew.
     Restart(restart::Args),
+    /// Ends the hub in peace; the next request of a client starts it again.
+    #[cfg(unix)]
+    Stop(stop::Args),
+    /// Starts the hub, also after bridge stop --hold.
+    #[cfg(unix)]
+    Start(start::Args),
+    /// Has another program take the hub's place, under the eyes of clients that notice nothing.
+    #[cfg(unix)]
+    Upgrade(upgrade::Args),
     /// Shows how often each tool was called, how often it failed and how long it took.
     Stats(stats::Args),
     /// Shows who was attached, since when, and how it ended.
@@ -105,6 +120,14 @@ impl Cli {
             }
             Verb::Restart(args) => {
                 restart::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            #[cfg(unix)]
+            Verb::Stop(args) => stop::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            #[cfg(unix)]
+            Verb::Start(args) => start::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            #[cfg(unix)]
+            Verb::Upgrade(args) => {
+                upgrade::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
             }
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

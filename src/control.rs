@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const CONVERSATIONS_MAX: usize = 8;
 
 /// A question has to be there, and an answer to be taken, within this.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After the system had no room for one more conversation.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -46,6 +46,21 @@ pub enum Request {
         /// The server's name.
         server: String,
     },
+    /// To a hub: to end, after it had so long to finish what is under way.
+    Stop {
+        /// How long; milliseconds on the line.
+        wait: Duration,
+    },
+    /// To a hub: to finish what is under way within this, because another one is to take its place. When it has
+    /// answered, it ends at the word [`Request::Go`] in the same conversation, and goes on without it.
+    Succeed {
+        /// How long; milliseconds on the line.
+        wait: Duration,
+        /// Only if it is older than this version.
+        version: Option<String>,
+    },
+    /// To a hub that makes way: the other one is there.
+    Go,
 }
 
 /// The answer while it is made; an error is words for a person.
@@ -117,23 +132,68 @@ pub async fn attend(listener: Listener, desk: Arc<dyn Desk>) {
 }
 
 async fn converse(stream: Stream, desk: &dyn Desk) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let question = in_time(PATIENCE, line(&mut stream, QUESTION_BYTES_MAX)).await?;
-    let answer = match read(&question) {
+    let mut talk = Talk::with(stream);
+    let answer = match talk.hear(PATIENCE).await? {
         Ok(request) => desk.answer(request).await,
         Err(words) => Err(words),
     };
-    let mut answer = match answer {
-        Ok(result) => json!({ "v": VERSION, "result": result }),
-        Err(error) => json!({ "v": VERSION, "error": error }),
+    talk.answer(answer).await?;
+    in_time(PATIENCE, talk.0.shutdown()).await
+}
+
+/// One conversation, from either side.
+#[derive(Debug)]
+pub struct Talk(BufReader<Stream>);
+
+impl Talk {
+    /// A conversation with whoever is at the other end.
+    #[must_use]
+    pub fn with(stream: Stream) -> Self {
+        Self(BufReader::new(stream))
     }
-    .to_string();
-    answer.push('\n');
-    let said = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await
-    };
-    in_time(PATIENCE, said).await
+
+    /// Hears a question, or in what form questions come.
+    ///
+    /// # Errors
+    /// When none comes in time, or the other side has gone.
+    pub async fn hear(&mut self, patience: Duration) -> io::Result<Result<Request, String>> {
+        in_time(patience, line(&mut self.0, QUESTION_BYTES_MAX)).await.map(|question| read(&question))
+    }
+
+    /// Answers it; an error is words for a person.
+    ///
+    /// # Errors
+    /// When the other side does not take the answer.
+    pub async fn answer(&mut self, answer: Result<Value, String>) -> io::Result<()> {
+        let answer = match answer {
+            Ok(result) => json!({ "v": VERSION, "result": result }),
+            Err(error) => json!({ "v": VERSION, "error": error }),
+        };
+        in_time(PATIENCE, self.0.write_all(format!("{answer}\n").as_bytes())).await
+    }
+
+    /// Says something that has no answer.
+    ///
+    /// # Errors
+    /// When the other side does not take it.
+    pub async fn say(&mut self, request: &Request) -> io::Result<()> {
+        in_time(PATIENCE, self.0.write_all(format!("{}\n", write(request)).as_bytes())).await
+    }
+
+    /// Asks something; the caller holds the deadline.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is a no.
+    pub async fn ask(&mut self, request: &Request) -> Result<Value, NoAnswer> {
+        self.say(request).await?;
+        let answer = line(&mut self.0, ANSWER_BYTES_MAX).await?;
+        let mut answer: Value = serde_json::from_slice(&answer).map_err(|_| NoAnswer::Form)?;
+        match (answer.get_mut("result").map(Value::take), answer.get("error").and_then(Value::as_str)) {
+            (Some(result), _) => Ok(result),
+            (None, Some(error)) => Err(NoAnswer::Refused(error.to_owned())),
+            (None, None) => Err(NoAnswer::Form),
+        }
+    }
 }
 
 /// Asks the bridge behind a door.
@@ -146,18 +206,9 @@ pub async fn ask(door: &Door, request: &Request, patience: Duration) -> Result<V
             io::ErrorKind::NotFound => NoAnswer::Gone,
             _ => NoAnswer::Io(error),
         })?;
-        let mut stream = BufReader::new(stream);
-        stream.write_all(format!("{}\n", write(request)).as_bytes()).await?;
-        stream.flush().await?;
-        Ok::<_, NoAnswer>(line(&mut stream, ANSWER_BYTES_MAX).await?)
+        Talk::with(stream).ask(request).await
     };
-    let answer = tokio::time::timeout(patience, asking).await.map_err(|_| NoAnswer::Late(patience))??;
-    let mut answer: Value = serde_json::from_slice(&answer).map_err(|_| NoAnswer::Form)?;
-    match (answer.get_mut("result").map(Value::take), answer.get("error").and_then(Value::as_str)) {
-        (Some(result), _) => Ok(result),
-        (None, Some(error)) => Err(NoAnswer::Refused(error.to_owned())),
-        (None, None) => Err(NoAnswer::Form),
-    }
+    tokio::time::timeout(patience, asking).await.map_err(|_| NoAnswer::Late(patience))?
 }
 
 /// One line of at most so many bytes, with its end.
@@ -180,7 +231,16 @@ fn write(request: &Request) -> Value {
         Request::Status => json!({ "v": VERSION, "verb": "status" }),
         Request::Reload => json!({ "v": VERSION, "verb": "reload" }),
         Request::Restart { server } => json!({ "v": VERSION, "verb": "restart", "server": server }),
+        Request::Stop { wait } => json!({ "v": VERSION, "verb": "stop", "waitMs": ms(*wait) }),
+        Request::Succeed { wait, version } => {
+            json!({ "v": VERSION, "verb": "succeed", "waitMs": ms(*wait), "version": version })
+        }
+        Request::Go => json!({ "v": VERSION, "verb": "go" }),
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn read(line: &[u8]) -> Result<Request, String> {
@@ -188,16 +248,22 @@ fn read(line: &[u8]) -> Result<Request, String> {
     struct Question {
         v: u64,
         verb: String,
-        #[serde(default)]
         server: Option<String>,
+        #[serde(rename = "waitMs", default)]
+        wait_ms: u64,
+        version: Option<String>,
     }
     let question: Question = serde_json::from_slice(line)
         .map_err(|_| format!(r#"a question is one line like {{"v":{VERSION},"verb":"status"}}"#))?;
+    let wait = Duration::from_millis(question.wait_ms);
     match (question.v, question.verb.as_str(), question.server) {
         (VERSION, "status", _) => Ok(Request::Status),
         (VERSION, "reload", _) => Ok(Request::Reload),
         (VERSION, "restart", Some(server)) => Ok(Request::Restart { server }),
         (VERSION, "restart", None) => Err("restart needs the name of a server".into()),
+        (VERSION, "stop", _) => Ok(Request::Stop { wait }),
+        (VERSION, "succeed", _) => Ok(Request::Succeed { wait, version: question.version }),
+        (VERSION, "go", _) => Ok(Request::Go),
         (VERSION, verb, _) => Err(format!("the verb {verb:?} is not known here")),
         (version, ..) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),
     }

@@ -10,6 +10,16 @@ use serde::{Deserialize, Serialize};
 /// The version of the frames that this program speaks best.
 pub const VERSION: u32 = 1;
 
+/// The oldest and the newest version that it speaks.
+pub const VERSIONS: (u32, u32) = (1, VERSION);
+
+/// The version that a hub speaks with a front that speaks these: the newest that both know, else its own,
+/// which the front then refuses.
+#[must_use]
+pub fn version_for((_, newest): (u32, u32)) -> u32 {
+    if newest < VERSIONS.0 { VERSION } else { newest.min(VERSION) }
+}
+
 /// The bytes of a head.
 pub const HEAD_BYTES: usize = 13;
 
@@ -59,10 +69,13 @@ pub enum Kind {
     Unknown,
     /// Front: a line of the client that is too long; the body is what is left of it ([`Ends`]).
     TooLong,
+    /// Hub: it ends in peace and says nothing more; the body is JSON ([`Leaving`]). Every request without an
+    /// answer is the front's again.
+    Leaving,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Hello,
         Self::Welcome,
         Self::Request,
@@ -78,6 +91,7 @@ impl Kind {
         Self::Withdrawn,
         Self::TooLong,
         Self::Unknown,
+        Self::Leaving,
     ];
 
     /// The byte that stands for it; never given to another kind.
@@ -98,6 +112,7 @@ impl Kind {
             Self::Withdrawn => 13,
             Self::TooLong => 14,
             Self::Unknown => 15,
+            Self::Leaving => 16,
         }
     }
 
@@ -129,6 +144,9 @@ pub struct Hello {
     pub environment: Variables,
     /// The folder in which its client started it.
     pub folder: Option<std::path::PathBuf>,
+    /// The version of its program.
+    #[serde(default)]
+    pub bridge: String,
 }
 
 /// The variables of a front. What `Debug` shows holds none of them.
@@ -183,6 +201,38 @@ impl<'a> Ends<'a> {
         let (bytes, ends) = body.split_first_chunk()?;
         let (head, tail) = ends.split_at(memchr::memchr(b'\n', ends)?);
         Some(Self { bytes: u64::from_le_bytes(*bytes), head, tail: tail.get(1..)? })
+    }
+}
+
+/// Why a hub ends that was not killed: the body of [`Kind::Leaving`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The reason.
+    pub why: Why,
+}
+
+/// A reason to end in peace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// Another hub takes its place.
+    Upgrade,
+    /// Its user asked it to: no hub is started before it is needed.
+    Stop,
+    /// A signal, and whatever a newer hub may know beside these.
+    #[serde(other)]
+    Signal,
+}
+
+impl Why {
+    /// Its word in frames and log lines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Stop => "stop",
+            Self::Signal => "signal",
+        }
     }
 }
 
@@ -269,78 +319,4 @@ impl Cutter {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn stream(frames: &[(Kind, u64, Vec<u8>)]) -> Vec<u8> {
-        let mut stream = Vec::new();
-        for (kind, seq, body) in frames {
-            stream.extend_from_slice(&head(*kind, *seq, body.len()));
-            stream.extend_from_slice(body);
-        }
-        stream
-    }
-
-    fn frame() -> impl Strategy<Value = (Kind, u64, Vec<u8>)> {
-        let body = prop::collection::vec(any::<u8>(), 0..300);
-        (0..Kind::ALL.len(), any::<u64>(), body).prop_map(|(kind, seq, body)| (Kind::ALL[kind], seq, body))
-    }
-
-    proptest! {
-        #[test]
-        fn a_stream_gives_its_frames_however_it_is_cut(
-            frames in prop::collection::vec(frame(), 0..10),
-            steps in prop::collection::vec(1..200_usize, 1..50),
-            lost in 0..20_usize,
-        ) {
-            let mut bytes = stream(&frames);
-            // The peer died in the middle of the last one.
-            let cut_short = lost > 0 && !frames.is_empty();
-            bytes.truncate(bytes.len() - lost.min(frames.last().map_or(0, |last| last.2.len() + HEAD_BYTES)));
-            let mut cutter = Cutter::default();
-            let (mut from, mut came) = (0, Vec::new());
-            for step in steps.iter().cycle() {
-                if from == bytes.len() {
-                    break;
-                }
-                let to = bytes.len().min(from + step);
-                cutter.room().extend_from_slice(&bytes[from..to]);
-                from = to;
-                while let Some(Framed { kind, seq, body }) = cutter.next_frame().unwrap() {
-                    came.push((kind, seq, body.to_vec()));
-                }
-                prop_assert!(cutter.missing() > 0);
-            }
-            let whole = frames.len() - usize::from(cut_short);
-            prop_assert_eq!(came, &frames[..whole]);
-        }
-    }
-
-    #[test]
-    fn a_kind_that_is_not_known_is_left_out() {
-        let mut cutter = Cutter::default();
-        let mut unknown = head(Kind::Ping, 7, 3);
-        unknown[4] = 200;
-        cutter.room().extend_from_slice(&unknown);
-        cutter.room().extend_from_slice(b"new");
-        cutter.room().extend_from_slice(&head(Kind::Pong, 8, 0));
-        let came = cutter.next_frame().unwrap().unwrap();
-        assert_eq!((came.kind, came.seq), (Kind::Pong, 8));
-    }
-
-    #[test]
-    fn the_ends_of_a_long_line_cross_as_they_are() {
-        let ends = Ends { bytes: 1 << 30, head: b"{\"id\":1,\xff", tail: b"}" };
-        assert_eq!(Ends::parse(&ends.body()), Some(ends));
-        assert_eq!(Ends::parse(b"12345678 no line end"), None);
-    }
-
-    #[test]
-    fn what_is_no_stream_of_frames_is_refused() {
-        let mut cutter = Cutter::default();
-        cutter.room().extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n");
-        assert_eq!(cutter.next_frame(), Err(TooLong { bytes: 0x5054_5448 }));
-    }
-}
+mod tests;

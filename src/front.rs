@@ -11,12 +11,14 @@ mod ledger;
 mod output;
 pub mod run;
 mod shadow;
+pub mod starts;
 mod words;
 
 use std::io::{self, BufWriter, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -38,6 +40,8 @@ pub struct Front {
     book: Mutex<Book>,
     /// Requests were answered.
     answered: Condvar,
+    /// A request came while there is no hub, or the session ends.
+    came: Condvar,
     ids: CallIds,
 }
 
@@ -79,7 +83,10 @@ impl Front {
                 Some(Due { seq: 0, kind: Kind::TooLong, line })
             }
             Heard::Request if way.is_some() => book.ledger.give(seq),
-            Heard::Request => None,
+            Heard::Request => {
+                self.came.notify_all();
+                None
+            }
         };
         drop(book);
         write_due(&mut way, due.as_slice());
@@ -93,7 +100,11 @@ impl Front {
             Heard::Line if book.shadow.hear(message) => {
                 Some(Due { seq: 0, kind: Kind::Line, line: message.clone() })
             }
-            Heard::Request | Heard::Line => None,
+            Heard::Request => {
+                self.came.notify_all();
+                None
+            }
+            Heard::Line => None,
         }
     }
 
@@ -140,6 +151,19 @@ impl Front {
         self.tell(&ended, Why::Deadly, out)
     }
 
+    /// The hub has ended in peace, and whatever it had said was taken. The way is closed until [`Front::attach`].
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn hub_left(&self, out: &mut impl Write) -> io::Result<()> {
+        *lock(&self.way) = None;
+        let mut book = lock(&self.book);
+        book.ledger.hub_left();
+        let asked = book.shadow.hub_died();
+        drop(book);
+        asked.iter().try_for_each(|id| out.write_all(&words::taken_back(id)))
+    }
+
     /// There has been no hub for so long that a client should not wait: what can be said without one is said.
     ///
     /// # Errors
@@ -149,6 +173,41 @@ impl Front {
         let waits = |request: &Ended| !matches!(&*request.method, "initialize" | "subscriptions/listen");
         self.give_up(&[Kind::Request, Kind::TooLong, Kind::Again, Kind::Spent], waits, Why::NoHub, out)?;
         self.give_up(&[Kind::Lost, Kind::Unknown], waits, Why::Lost, out)
+    }
+
+    /// No hub is to be started before its user says so: what a client should not wait for is answered.
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn held(&self, out: &mut impl Write) -> io::Result<()> {
+        let not_done = [Kind::Request, Kind::TooLong, Kind::Again, Kind::Spent];
+        let waits = |request: &Ended| *request.method != *"subscriptions/listen";
+        self.give_up(&not_done, waits, Why::Held, out)?;
+        self.give_up(&[Kind::Lost, Kind::Unknown], waits, Why::Stopped, out)
+    }
+
+    /// Answers what needs no hub.
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub fn answer_pings(&self, out: &mut impl Write) -> io::Result<()> {
+        self.give_up(&[Kind::Request], |request| *request.method == *"ping", Why::NoHub, out)
+    }
+
+    /// Waits until a request comes, the session ends, or so much time has passed.
+    pub fn rest(&self, within: Duration) {
+        drop(self.came.wait_timeout(lock(&self.book), within));
+    }
+
+    /// Waits until something needs a hub, the session ends, or so much time has passed; whether something does.
+    #[must_use]
+    pub fn is_hub_wanted(&self, within: Duration) -> bool {
+        let book = lock(&self.book);
+        if book.ledger.wants_hub() {
+            return true;
+        }
+        let waited = self.came.wait_timeout(book, within).unwrap_or_else(PoisonError::into_inner);
+        waited.0.ledger.wants_hub()
     }
 
     fn give_up(
@@ -194,6 +253,7 @@ impl Front {
             &mut lock(&self.way),
             &[Due { seq: 0, kind: Kind::Bye, line: Bytes::from_static(reason.as_bytes()) }],
         );
+        self.came.notify_all();
     }
 
     /// The newest id under which the client was asked something.

@@ -6,6 +6,7 @@
 //! is left over from a process that was killed: whoever finds it removes it. A door that stands is not
 //! opened again, so whoever wants a door of a fixed name enters it first.
 
+pub mod notes;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -134,6 +135,15 @@ impl Door {
     /// As [`Door::enter`]; a door that nobody listens behind stays, and [`io::ErrorKind::ConnectionRefused`] says so.
     pub fn enter_blocking(&self) -> io::Result<std::os::unix::net::UnixStream> {
         unix::enter_blocking(&self.path)
+    }
+
+    /// Listens behind this door in place of whoever does so now; those who came to it before are theirs. To be
+    /// called on a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses; the door is then as it was.
+    pub fn take_over(&self) -> io::Result<Listener> {
+        Listener::take_over(&self.path)
     }
 
     /// Whether a door stands here, with or without somebody behind it.

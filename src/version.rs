@@ -14,9 +14,34 @@ pub fn own() -> &'static str {
     std::hint::black_box(MARKED).get(MARK.len()..).unwrap_or_default()
 }
 
+/// Whether a version is newer than another; what is no version of ours is never newer.
+#[must_use]
+pub fn is_newer(version: &str, than: &str) -> bool {
+    parts(version).is_some_and(|version| parts(than).is_none_or(|than| version > than))
+}
+
+/// Whether a text is a version as ours are.
+#[must_use]
+pub fn is_one(version: &str) -> bool {
+    parts(version).is_some()
+}
+
+/// The three numbers. No version of ours has more, so that this is all of semver that is needed.
+fn parts(version: &str) -> Option<[u64; 3]> {
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    let three = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(three)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        assert!(is_newer("0.10.0", "0.9.9") && is_newer("1.0.0", "0.99.0") && is_newer("0.1.0", ""));
+        assert!(!is_newer("0.1.0", "0.1.0") && !is_newer("0.1.0", "0.1.1") && !is_newer("0.2", "0.1.0"));
+    }
 
     #[test]
     fn the_version_is_that_of_the_package() {

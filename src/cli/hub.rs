@@ -1,7 +1,13 @@
 //! `bridge hub`.
 
+#[cfg(unix)]
+pub mod up;
+
 use crate::logging;
 use crate::paths::Overrides;
+
+/// A hub that is to end has so many seconds for what is under way, unless somebody says otherwise.
+pub const WAIT_S: u64 = 10;
 
 /// Serves every client of this user and data folder; `bridge serve` starts it.
 #[derive(Debug, clap::Args)]
@@ -13,16 +19,35 @@ logs/hub.log in the data folder.
 Example, to see its log as it comes:
   BRIDGE_LOG=debug bridge hub"
 )]
-pub struct Args {}
+pub struct Args {
+    /// Takes the place of the hub that serves, when that has finished what is under way
+    #[arg(long, hide = true)]
+    succeed: bool,
+    /// The same, if its version is older
+    #[arg(long, hide = true)]
+    succeed_older: bool,
+    /// So many seconds that one has to finish what is under way
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = WAIT_S)]
+    wait: u64,
+}
 
 /// Serves until nobody has been attached for a while.
 ///
 /// # Errors
 /// When the data folder cannot be used.
-pub fn run(_args: &Args, overrides: Overrides) -> anyhow::Result<()> {
+pub fn run(args: &Args, overrides: Overrides) -> anyhow::Result<()> {
     let _log = logging::start(None);
     #[cfg(unix)]
-    return crate::serve::hub::run(overrides);
+    {
+        use crate::serve::hub::succession::Succession;
+        let wait = std::time::Duration::from_secs(args.wait);
+        let succession = match (args.succeed, args.succeed_older) {
+            (true, _) => Succession::Any(wait),
+            (false, true) => Succession::Older(wait),
+            (false, false) => Succession::None,
+        };
+        crate::serve::hub::run(overrides, succession)
+    }
     #[cfg(not(unix))]
-    anyhow::bail!("there is no hub on this system: {overrides:?}")
+    anyhow::bail!("there is no hub on this system: {args:?}, {overrides:?}")
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::words;
 use crate::control::{self, NoAnswer, Request};
-use crate::local::{Door, Hall};
+use crate::local::{self, Door, Hall};
 
 /// A bridge that says nothing of itself for so long hangs, and is not waited for any longer.
 pub const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
@@ -33,15 +34,31 @@ pub struct Asked {
 /// When the folder of their doors is not this user's own.
 pub fn ask_all(data_dir: &Path, request: &Request, patience: Duration) -> anyhow::Result<Vec<Asked>> {
     let doors = Hall::of(data_dir).doors()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let asked = doors.iter().map(|door| async move {
+    let asked = doors.iter().filter(|door| door.name != local::HUB).map(|door| async move {
         let answer = ask(door, request, patience).await;
         Asked { pid: control::pid_behind(door), answer }
     });
-    let mut asked = runtime.block_on(join_all(asked));
+    let mut asked = runtime()?.block_on(join_all(asked));
     asked.retain(|asked| !matches!(asked.answer, Err(NoAnswer::Gone)));
     Ok(asked)
+}
+
+/// Asks the hub itself, if there is one.
+///
+/// # Errors
+/// When the folder of its door is not this user's own, or the hub gives no answer.
+pub fn ask_hub(data_dir: &Path, request: &Request, patience: Duration) -> anyhow::Result<Option<Value>> {
+    let door = Hall::of(data_dir).doors()?.into_iter().find(|door| door.name == local::HUB);
+    let Some(door) = door else { return Ok(None) };
+    match runtime()?.block_on(control::ask(&door, request, patience)) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(NoAnswer::Gone) => Ok(None),
+        Err(error) => Err(anyhow::Error::from(error).context("the hub gives no answer")),
+    }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
 async fn ask(door: &Door, request: &Request, patience: Duration) -> Result<Value, NoAnswer> {

@@ -1,23 +1,22 @@
 //! How a front comes to a hub: through its door, and by starting one where nobody listens.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pipe::PipeFlags;
 
 use crate::frames::{self, Cutter, Hello, Kind, Welcome, head};
+use crate::front::starts::{SUCCEED_OLDER, Starts, end, own_program};
+use crate::local::notes::Program;
 use crate::local::{self, Door, Hall};
 use crate::paths::Paths;
-use crate::store::place;
+use crate::version;
 
 /// A hub says who it is within this, or is none.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
@@ -31,9 +30,6 @@ const LOOK: Duration = Duration::from_millis(1);
 /// After a start in vain, and at most after many of them.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// A log file that is longer, in bytes, is moved aside.
-pub const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How much the pipe of dispatched requests holds: far more of them than a hub has room for.
 #[cfg(target_os = "linux")]
@@ -50,35 +46,52 @@ pub struct Hub {
     pub welcome: Welcome,
 }
 
+/// Why there is no hub yet.
+#[derive(Debug, thiserror::Error)]
+pub enum NoHub {
+    /// None is to be started until its user says so.
+    #[error("the hub was stopped by its user (bridge stop --hold); bridge start starts it again")]
+    Held,
+    /// It cannot be started, or reached.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It speaks other versions of the frames.
+    #[error("the hub speaks version {}", .0.version)]
+    Stranger(Box<Welcome>),
+}
+
 /// Finds hubs, one after the other.
 #[derive(Debug)]
 pub struct Hubs {
     door: Door,
-    arguments: Vec<OsString>,
-    log: PathBuf,
-    child: Option<Child>,
-    started: Option<Instant>,
+    starts: Starts,
+    child: Option<Started>,
     pause: Duration,
     not_before: Option<Instant>,
+    /// This program, which is newer, was started to take an older hub's place.
+    has_succeeded: bool,
+}
+
+/// A process that is to be the hub.
+#[derive(Debug)]
+struct Started {
+    process: Child,
+    at: Instant,
+    /// The program that was chosen in place of our own, and since when it is tried.
+    chosen: Option<(Program, Instant)>,
 }
 
 impl Hubs {
     /// The hubs of a data folder.
     #[must_use]
     pub fn of(paths: &Paths) -> Self {
-        let mut arguments: Vec<OsString> =
-            vec!["hub".into(), "--data-dir".into(), paths.data_dir.clone().into()];
-        if let Some(file) = &paths.config_file {
-            arguments.extend(["--config".into(), file.clone().into()]);
-        }
         Self {
             door: Hall::of(&paths.data_dir).door(local::HUB),
-            arguments,
-            log: paths.hub_log(),
+            starts: Starts::of(paths),
             child: None,
-            started: None,
             pause: PAUSE,
             not_before: None,
+            has_succeeded: false,
         }
     }
 
@@ -86,15 +99,34 @@ impl Hubs {
     ///
     /// # Errors
     /// When there is none yet.
-    pub fn look(&mut self, hello: &Hello) -> io::Result<Hub> {
-        let met = self.door.enter_blocking().and_then(|stream| meet(stream, hello));
+    pub fn look(&mut self, hello: &Hello) -> Result<Hub, NoHub> {
+        let met = self.find(hello);
         if met.is_ok() {
             self.pause = PAUSE;
             self.not_before = None;
+            // Whatever becomes of it now, it was ready.
+            self.child.iter_mut().for_each(|child| child.chosen = None);
+        } else if self.starts.notes.is_held() {
+            return Err(NoHub::Held);
         } else if !self.is_starting() && self.not_before.is_none_or(|at| Instant::now() >= at) {
             self.not_before = Some(Instant::now() + self.pause);
             self.pause = self.pause.mul_f32(1.6).min(PAUSE_MAX);
             self.start()?;
+        }
+        met
+    }
+
+    /// Looks once for a hub, and starts none. One of an older version is asked to make way for this program,
+    /// and serves until then.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&mut self, hello: &Hello) -> Result<Hub, NoHub> {
+        let met = self.door.enter_blocking().map_err(NoHub::from).and_then(|stream| meet(stream, hello));
+        match &met {
+            Ok(hub) => self.succeed(&hub.welcome),
+            Err(NoHub::Stranger(welcome)) => self.succeed(welcome),
+            Err(_) => {}
         }
         met
     }
@@ -104,49 +136,78 @@ impl Hubs {
         std::thread::sleep(LOOK);
     }
 
-    /// Whether a hub was started a moment ago, and has not ended.
+    /// Takes an older hub's place, once. Whoever fails says so in the hubs' log, and the older one goes on.
+    fn succeed(&mut self, hub: &Welcome) {
+        if self.has_succeeded || !version::is_newer(version::own(), &hub.bridge) {
+            return;
+        }
+        self.has_succeeded = true;
+        tracing::info!(
+            hub = hub.pid,
+            version = hub.bridge,
+            "hub is older than this program, which takes its place"
+        );
+        match own_program().and_then(|own| self.starts.start(&own, &[SUCCEED_OLDER])) {
+            Ok(process) => self.child = Some(Started { process, at: Instant::now(), chosen: None }),
+            Err(error) => tracing::warn!(%error, "going on with the older hub"),
+        }
+    }
+
+    /// Whether a hub was started a moment ago, and has not ended. A chosen program that fails is given up.
     fn is_starting(&mut self) -> bool {
-        let runs = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
-        runs && self.started.is_some_and(|at| at.elapsed() < START_WITHIN)
+        let Some(Started { process, at, chosen }) = &mut self.child else { return false };
+        let ended = process.try_wait().ok().flatten();
+        let because = match ended {
+            Some(status) if status.code().is_some_and(|code| code != 0) => {
+                Some(format!("it ended: {status}"))
+            }
+            _ if chosen.as_ref().is_some_and(|(_, since)| since.elapsed() >= START_WITHIN) => {
+                Some(format!("it was not ready within {} s", START_WITHIN.as_secs()))
+            }
+            _ => None,
+        };
+        if let (Some(because), Some((program, _))) = (because, &chosen) {
+            end(process);
+            self.starts.roll_back(&program.path, &because);
+            self.child = None;
+            self.not_before = None;
+            return false;
+        }
+        ended.is_none() && at.elapsed() < START_WITHIN
     }
 
     fn start(&mut self) -> io::Result<()> {
-        let mut command = Command::new(program()?);
-        command.arg0("bridge").args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(log(&self.log)?).spawn()?;
-        tracing::info!(pid = child.id(), "hub started");
-        (self.child, self.started) = (Some(child), Some(Instant::now()));
+        let now = Instant::now();
+        if let Some(program) = self.starts.chosen() {
+            match self.starts.start(&program.path, &[]) {
+                Ok(process) => {
+                    // One that is killed again and again has no more time than one that hangs.
+                    let tried = self.child.take().and_then(|before| before.chosen);
+                    let since =
+                        tried.filter(|(before, _)| *before == program).map_or(now, |(_, since)| since);
+                    self.child = Some(Started { process, at: now, chosen: Some((program, since)) });
+                    return Ok(());
+                }
+                Err(error) => self.starts.roll_back(&program.path, &format!("it cannot be started: {error}")),
+            }
+        }
+        let process = self.starts.start(&own_program()?, &[])?;
+        self.child = Some(Started { process, at: now, chosen: None });
         Ok(())
     }
 }
 
-/// This very program, also when its file was removed or replaced since.
-fn program() -> io::Result<PathBuf> {
-    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
-}
-
-/// The hubs' log, open to be added to; one that has grown too long is moved aside first.
-///
-/// # Errors
-/// Any fault of the files.
-pub fn log(path: &Path) -> io::Result<File> {
-    if path.metadata().is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
-        std::fs::rename(path, path.with_extension("log.1"))?;
-    }
-    place::private(OpenOptions::new().create(true).append(true)).open(path)
-}
-
 /// Tells a hub who we are, and hears who it is.
-fn meet(mut stream: UnixStream, hello: &Hello) -> io::Result<Hub> {
-    let (dispatched, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&dispatched, true)?;
+fn meet(mut stream: UnixStream, hello: &Hello) -> Result<Hub, NoHub> {
+    let (dispatched, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+    rustix::io::ioctl_fionbio(&dispatched, true).map_err(io::Error::from)?;
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::pipe::fcntl_setpipe_size(&dispatched, DISPATCHED_BYTES) {
         tracing::debug!(%error, "pipe of dispatched requests is narrow");
     }
     stream.set_read_timeout(Some(WELCOME_WITHIN))?;
     stream.set_write_timeout(Some(WELCOME_WITHIN))?;
-    let body = serde_json::to_vec(hello)?;
+    let body = serde_json::to_vec(hello).map_err(io::Error::from)?;
     say_hello(&stream, &[&head(Kind::Hello, 0, body.len())[..], &body].concat(), &theirs)?;
     let mut cutter = Cutter::default();
     let welcome = loop {
@@ -158,9 +219,10 @@ fn meet(mut stream: UnixStream, hello: &Hello) -> io::Result<Hub> {
         stream.read_exact(&mut bytes)?;
         cutter.room().extend_from_slice(&bytes);
     };
-    let welcome: Welcome = serde_json::from_slice(&welcome.body)?;
-    if welcome.version != frames::VERSION {
-        return Err(io::Error::other(format!("the hub speaks version {}", welcome.version)));
+    let welcome: Welcome = serde_json::from_slice(&welcome.body).map_err(io::Error::from)?;
+    let (oldest, newest) = frames::VERSIONS;
+    if !(oldest..=newest).contains(&welcome.version) {
+        return Err(NoHub::Stranger(Box::new(welcome)));
     }
     stream.set_read_timeout(None)?;
     stream.set_write_timeout(None)?;

@@ -197,6 +197,23 @@ impl Ledger {
         ended.into_values().filter(|open| !open.is_withdrawn).map(|open| open.request).collect()
     }
 
+    /// The hub ended in peace: what it has not answered is decided as at its death, which it was not.
+    pub fn hub_left(&mut self) {
+        self.open.values_mut().for_each(Open::hub_left);
+        self.forget();
+    }
+
+    /// Whether anything waits for a hub to be there. A ping does not, nor a subscription that an earlier one had.
+    #[must_use]
+    pub fn wants_hub(&self) -> bool {
+        self.open.values().any(|open| {
+            let is_again = open.kind == frames::Kind::Again;
+            let can_wait =
+                open.is_withdrawn || *open.request.method == *"ping" || is_again && open.lives_long();
+            !open.is_sent && !can_wait
+        })
+    }
+
     /// There is no hub, and will not be for a while: of those that would be given to it like this, and that nobody
     /// took back, the front itself answers which `by_front` names. The next hub records what was a call.
     pub fn give_up(&mut self, as_what: &[frames::Kind], by_front: impl Fn(&Ended) -> bool) -> Vec<Ended> {
@@ -258,9 +275,16 @@ impl Open {
     }
 
     fn hub_died(&mut self) {
-        // A subscription stays open as long as its client likes, and does nothing.
-        let lives_long = *self.request.method == *"subscriptions/listen";
-        self.deaths += u8::from(self.is_sent && !lives_long);
+        self.deaths += u8::from(self.is_sent && !self.lives_long());
+        self.hub_left();
+    }
+
+    /// A subscription stays open as long as its client likes, and does nothing.
+    fn lives_long(&self) -> bool {
+        *self.request.method == *"subscriptions/listen"
+    }
+
+    fn hub_left(&mut self) {
         self.kind = match self.kind {
             _ if self.is_withdrawn => frames::Kind::Withdrawn,
             frames::Kind::Request | frames::Kind::Again => self.fate(),

@@ -1,5 +1,7 @@
 //! A front at work: its threads, its hub, and its end.
 
+mod absence;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -13,8 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::config::settings::Settings;
 use crate::environment::Environment;
-use crate::frames::{self, Cutter as Frames, Hello, Kind, Variables};
+use crate::frames::{self, Cutter as Frames, Hello, Kind, Leaving, Variables, Why};
 use crate::front::Front;
 use crate::front::hubs::{Hub, Hubs};
 use crate::front::input::read_in;
@@ -25,18 +28,13 @@ use crate::shutdown::StopReason;
 use crate::store::ids::SessionId;
 use crate::store::lock::SessionLock;
 use crate::store::stamp;
+use crate::version;
 
 /// A hub that says nothing for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(5);
 
 /// One that does not answer for so many times that long is ended.
 const SILENCES_MAX: u32 = 2;
-
-/// Without a hub for so long, the front answers itself.
-const NO_HUB_AFTER: Duration = Duration::from_secs(3);
-
-/// The first hub is waited for so long; then the session is served without one.
-const FIRST_HUB_WITHIN: Duration = Duration::from_secs(5);
 
 /// A hub that is gone lets go of the pipe within this, or is ended.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
@@ -67,7 +65,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
         front: Arc::default(),
         hubs: Hubs::of(paths),
         hello: Hello {
-            versions: (frames::VERSION, frames::VERSION),
+            versions: frames::VERSIONS,
             session: id.to_string(),
             pid: std::process::id(),
             last_ask: 0,
@@ -75,14 +73,20 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
             config: paths.config_file.clone(),
             environment: Variables(Environment::own().texts()),
             folder: std::env::current_dir().ok(),
+            bridge: version::own().into(),
         },
         ending: Arc::default(),
     };
-    let first = life.first_hub().map_err(no_hub)?;
+    let first = life.first_hub().map_err(|error| NoHub(error.to_string()))?;
     let (stdin, stdout) = pipes::take_files().map_err(no_hub)?;
     life.hear_signals().map_err(no_hub)?;
-    life.read(stdin, first.welcome.line_bytes_max).map_err(no_hub)?;
-    tracing::info!(session = %id, hub = first.welcome.pid, "serving through a hub");
+    let line_bytes_max =
+        first.as_ref().map_or(Settings::default().in_line_max_bytes, |hub| hub.welcome.line_bytes_max);
+    life.read(stdin, line_bytes_max).map_err(no_hub)?;
+    match &first {
+        Some(hub) => tracing::info!(session = %id, hub = hub.welcome.pid, "serving through a hub"),
+        None => tracing::warn!(session = %id, "hub was stopped by its user, waiting for bridge start"),
+    }
     if let Err(error) = life.serve(first, &mut to_client(stdout)) {
         tracing::warn!(%error, "client does not read any more");
         life.end(StopReason::OutputClosed);
@@ -101,21 +105,13 @@ struct Life {
 }
 
 impl Life {
-    fn first_hub(&mut self) -> io::Result<Hub> {
-        let deadline = Instant::now() + FIRST_HUB_WITHIN;
-        loop {
-            match self.hubs.look(&self.hello) {
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => self.hubs.rest(),
-                Ok(hub) => return Ok(hub),
-            }
-        }
-    }
-
     /// Goes from hub to hub until the client has gone.
-    fn serve(&mut self, first: Hub, out: &mut ToClient) -> io::Result<()> {
-        let mut hub = first;
-        loop {
+    fn serve(&mut self, first: Option<Hub>, out: &mut ToClient) -> io::Result<()> {
+        let mut next = match first {
+            Some(hub) => Some(hub),
+            None => self.next_hub(None, out)?,
+        };
+        while let Some(mut hub) = next {
             let attaching = {
                 let (front, stream) = (Arc::clone(&self.front), hub.stream.try_clone()?);
                 thread::Builder::new().name("bridge-attach".into()).spawn(move || front.attach(stream))?
@@ -124,49 +120,38 @@ impl Life {
             // Whoever writes to it is told; a hub that is only silent hears of it too.
             let _ = hub.stream.shutdown(Shutdown::Both);
             let _ = attaching.join();
-            let parting = match conversation? {
-                Parting::Gone => "gone",
-                Parting::Silent => {
-                    kill(hub.welcome.pid);
-                    "silent"
-                }
-            };
+            let parting = conversation?;
+            if parting == Parting::Silent {
+                kill(hub.welcome.pid);
+            }
             if self.ending.get().is_some() {
                 return Ok(());
             }
             last_dispatched(&self.front, &mut hub)?;
-            tracing::warn!(hub = hub.welcome.pid, parting, unanswered = self.front.unanswered(), "hub lost");
-            self.front.hub_died(out)?;
-            out.flush()?;
-            match self.next_hub(out)? {
-                Some(next) => hub = next,
-                None => return Ok(()),
-            }
+            self.hello.again = true;
+            next = self.next_hub(self.part(&hub, parting, out)?, out)?;
         }
+        Ok(())
     }
 
-    fn next_hub(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
-        let lost = Instant::now();
-        (self.hello.last_ask, self.hello.again) = (self.front.last_ask(), true);
-        while self.ending.get().is_none() {
-            match self.hubs.look(&self.hello) {
-                Ok(hub) => {
-                    tracing::info!(
-                        hub = hub.welcome.pid,
-                        elapsed_ms = lost.elapsed().as_millis(),
-                        "hub found"
-                    );
-                    return Ok(Some(hub));
-                }
-                Err(error) => tracing::debug!(%error, "no hub yet"),
+    /// The hub is gone: what is said of it, and why it went, if it said so.
+    fn part(&self, hub: &Hub, parting: Parting, out: &mut ToClient) -> io::Result<Option<Why>> {
+        let (hub, unanswered) = (hub.welcome.pid, self.front.unanswered());
+        let left = match parting {
+            Parting::Left(why) => {
+                tracing::info!(hub, why = why.word(), unanswered, "hub left");
+                self.front.hub_left(out)?;
+                Some(why)
             }
-            if lost.elapsed() > NO_HUB_AFTER {
-                self.front.no_hub(out)?;
-                out.flush()?;
+            Parting::Gone | Parting::Silent => {
+                let parting = if parting == Parting::Gone { "gone" } else { "silent" };
+                tracing::warn!(hub, parting, unanswered, "hub lost");
+                self.front.hub_died(out)?;
+                None
             }
-            self.hubs.rest();
-        }
-        Ok(None)
+        };
+        out.flush()?;
+        Ok(left)
     }
 
     /// Reads the client on a thread of its own.
@@ -238,7 +223,10 @@ fn end_now(code: i32) -> ! {
     std::process::exit(code)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Parting {
+    /// It said that it ends.
+    Left(Why),
     /// It has ended, or has closed the conversation.
     Gone,
     /// It does not answer.
@@ -256,6 +244,10 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
         loop {
             match cutter.next_frame() {
                 Ok(Some(framed)) if framed.kind == Kind::Ping => front.say(Kind::Pong, framed.seq),
+                Ok(Some(framed)) if framed.kind == Kind::Leaving => {
+                    let why = serde_json::from_slice::<Leaving>(&framed.body).map(|leaving| leaving.why);
+                    return Ok(Parting::Left(why.unwrap_or(Why::Signal)));
+                }
                 Ok(Some(framed)) => front.take(&framed, out)?,
                 Ok(None) => break,
                 Err(error) => {

@@ -16,6 +16,10 @@ pub enum Why {
     Lost,
     /// Too many hubs died while they had it.
     Deadly,
+    /// Its user wants no hub to be started.
+    Held,
+    /// The hub that had it was stopped, and no other is to be started.
+    Stopped,
 }
 
 impl Why {
@@ -28,6 +32,15 @@ impl Why {
             Self::Lost => (
                 "outcome_unknown",
                 "The bridge's hub died while the call ran; whether it took effect is not known: look before you repeat it.",
+            ),
+            Self::Held => (
+                "unavailable",
+                "The bridge was stopped by its user (bridge stop --hold); nothing was done. `bridge start` starts it again.",
+            ),
+            Self::Stopped => (
+                "outcome_unknown",
+                "The bridge was stopped by its user while it had this request; whether it took effect is not known. \
+                 `bridge start` starts it again.",
             ),
             Self::Deadly => (
                 "outcome_unknown",
@@ -46,7 +59,7 @@ pub fn answer(request: &Ended, why: Why, tools: Option<&str>) -> Vec<u8> {
         ("ping", _) => r#""result":{}"#.to_owned(),
         ("tools/list", Some(tools)) => format!(r#""result":{tools}"#),
         ("tools/call", _) => {
-            let error = json!({ "kind": kind, "retryable": why == Why::NoHub });
+            let error = json!({ "kind": kind, "retryable": matches!(why, Why::NoHub | Why::Held) });
             let content = json!([{ "type": "text", "text": text }]);
             let result = json!({ "content": content, "isError": true, "_meta": { "bridge/error": error } });
             format!(r#""result":{result}"#)
@@ -84,6 +97,9 @@ mod tests {
         check("tools/list", Why::NoHub, r#""result":{"tools":[]}"#);
         check("tools/call", Why::NoHub, r#""bridge/error":{"kind":"unavailable","retryable":true}"#);
         check("tools/call", Why::Lost, r#""kind":"outcome_unknown","retryable":false"#);
+        check("initialize", Why::Held, "`bridge start`");
+        check("tools/call", Why::Held, r#""kind":"unavailable","retryable":true"#);
+        check("tools/call", Why::Stopped, r#""kind":"outcome_unknown","retryable":false"#);
         check("tools/call", Why::Deadly, r#""kind":"outcome_unknown","retryable":false"#);
         check("prompts/list", Why::NoHub, r#""error":{"code":-32603,"data":{"kind":"unavailable"}"#);
     }

@@ -41,6 +41,19 @@ async fn a_door_that_stands_is_not_taken_over() {
 }
 
 #[tokio::test]
+async fn a_door_that_is_taken_over_stays_when_the_first_one_goes() {
+    let (_room, hall) = hall();
+    let door = hall.door("1");
+    let first = door.open().unwrap();
+    let second = door.take_over().unwrap();
+    drop(first);
+    let (entered, came) = tokio::join!(door.enter(), second.accept());
+    assert!(entered.is_ok() && came.is_ok());
+    drop(second);
+    assert!(!door.stands());
+}
+
+#[tokio::test]
 async fn what_a_killed_process_left_is_removed_by_whoever_finds_it() {
     let (_room, hall) = hall();
     let door = hall.door("1");

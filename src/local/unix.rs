@@ -1,7 +1,7 @@
 //! Unix sockets (0600) whose two ends belong to one user.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -14,6 +14,8 @@ pub use tokio::net::UnixStream as Stream;
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    /// Which file the door is: another one may take its place.
+    file: (u64, u64),
 }
 
 impl Listener {
@@ -21,17 +23,30 @@ impl Listener {
         if path.symlink_metadata().is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "this door stands already"));
         }
+        Self::take_over(path)
+    }
+
+    pub(super) fn take_over(path: &Path) -> io::Result<Self> {
         // Made beside its place: whoever sees the door finds somebody behind it.
         let beside = path.with_extension("new");
         let _ = std::fs::remove_file(&beside);
         let socket = UnixListener::bind(&beside)?;
         let placed = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))
-            .and_then(|()| std::fs::rename(&beside, path));
-        if let Err(error) = placed {
-            let _ = std::fs::remove_file(&beside);
-            return Err(error);
+            .and_then(|()| identity(&beside))
+            .and_then(|file| std::fs::rename(&beside, path).map(|()| file));
+        match placed {
+            Ok(file) => Ok(Self { socket, path: path.to_owned(), file }),
+            Err(error) => {
+                let _ = std::fs::remove_file(&beside);
+                Err(error)
+            }
         }
-        Ok(Self { socket, path: path.to_owned() })
+    }
+
+    /// Whether the door is there, and nobody has taken it over.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        identity(&self.path).is_ok_and(|file| file == self.file)
     }
 
     /// Waits for the next one who comes through the door; strangers are turned away. May be dropped at any
@@ -52,10 +67,18 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file != self.file) {
+            // Somebody has taken it over.
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(path = %self.path.display(), %error, "door not removed");
         }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    path.symlink_metadata().map(|found| (found.dev(), found.ino()))
 }
 
 pub(super) async fn enter(path: &Path) -> io::Result<Stream> {
@@ -68,7 +91,6 @@ pub(super) async fn enter(path: &Path) -> io::Result<Stream> {
 }
 
 pub(super) fn enter_blocking(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
-    use std::os::unix::fs::MetadataExt;
     let found = path.symlink_metadata()?;
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no socket"));

@@ -1,13 +1,15 @@
 //! One client of a house: its lines, from its first word to its last, and what is given back when it has gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::downstream::client::ClientId;
 use crate::downstream::greeting::Face;
 use crate::environment::Folder;
+use crate::frames::{Leaving, Why};
 use crate::guard;
 use crate::lines::Lines;
 use crate::pipes::{Sink, Source};
@@ -29,6 +31,9 @@ pub const FLUSH: Duration = Duration::from_secs(2);
 /// A client that still reads gets what waits for it within this.
 const LAST_LINES: Duration = Duration::from_millis(50);
 
+/// A front that still reads gets what waits for it within this.
+const LAST_FRAMES: Duration = Duration::from_secs(1);
+
 /// A client that is attached. Dropped, it has gone: nothing of it is left in the house.
 pub struct Attached {
     id: ClientId,
@@ -43,8 +48,8 @@ pub struct Attached {
 pub enum Input {
     /// Line by line.
     Lines(Source),
-    /// Through its front, frame by frame.
-    Frames(Source),
+    /// Through its front, frame by frame; while this is false, nothing that it says is begun.
+    Frames(Source, watch::Receiver<bool>),
 }
 
 /// A client that is served on its two streams.
@@ -65,8 +70,8 @@ impl Input {
                 client.read_in(Lines::new(source, line_bytes_max)).await?;
                 Ok(StopReason::EndOfInput)
             }
-            Self::Frames(source) => {
-                let word = client.read_frames(source).await?;
+            Self::Frames(source, hears) => {
+                let word = client.read_frames(source, hears).await?;
                 Ok(word.map_or(StopReason::FrontGone, |word| StopReason::of_word(&word)))
             }
         }
@@ -116,6 +121,30 @@ impl Attached {
         served.end(reason).await;
         tracing::info!(%reason, "client has gone");
         reason
+    }
+
+    /// The same for a client that has a front, which is let go when `left` says why: its requests and its sessions
+    /// are then the front's again.
+    pub async fn serve_front(self, input: Input, sink: Sink, left: impl Future<Output = Why>) {
+        let mut served = self.begin(input, sink, Closing::default());
+        let over = tokio::select! {
+            reason = served.over() => Ok(reason),
+            why = left => Err(why),
+        };
+        match over {
+            Ok(reason) => {
+                served.hush(reason).await;
+                served.end(reason).await;
+                tracing::info!(%reason, "client has gone");
+            }
+            Err(why) => served.let_go(why).await,
+        }
+    }
+
+    /// What it has under way.
+    #[must_use]
+    pub fn client(&self) -> Weak<Client> {
+        Arc::downgrade(&self.client)
     }
 
     /// Begins to serve it, on the runtime that has all lines.
@@ -216,6 +245,23 @@ impl Served {
         if !self.writer.is_finished() {
             let _ = tokio::time::timeout(LAST_LINES, &mut self.writer).await;
         }
+    }
+}
+
+impl Served {
+    /// What is answered is still said; everything else is the front's.
+    async fn let_go(&mut self, why: Why) {
+        self.reader.abort();
+        self.changes.abort();
+        let Attached { client, outlet, .. } = &self.attached;
+        client.let_go();
+        if tokio::time::timeout(FLUSH, &mut self.settling).await.is_err() {
+            tracing::error!("rows of the last calls could not be written in time");
+        }
+        outlet.leaving(Leaving { why });
+        outlet.close();
+        // Whoever does not read gets the rest of the next hub.
+        let _ = tokio::time::timeout(LAST_FRAMES, &mut self.writer).await;
     }
 }
 

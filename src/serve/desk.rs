@@ -95,6 +95,9 @@ impl control::Desk for Desk {
                     self.order(Order::Reload(told), answer).await?
                 }
                 Request::Restart { server } => self.restart(server).await,
+                Request::Stop { .. } | Request::Succeed { .. } | Request::Go => {
+                    Err("this is for a hub, which has a door of its own".into())
+                }
             }
         })
     }

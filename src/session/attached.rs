@@ -2,8 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::frames::{Cutter, Ends, Framed, Kind};
 use crate::guard::CalledOff;
@@ -24,18 +26,23 @@ pub struct Fronted {
 }
 
 impl Client {
-    /// Reads what the front says until it ends; the reason that it gave, if it gave one.
+    /// Reads what the front says until it ends; the reason that it gave, if it gave one. While `hears` is false, the
+    /// client is not heard: nothing that its front has said is begun.
     ///
     /// # Errors
     /// Any fault of the socket, and a stream that is not one of frames.
-    pub async fn read_frames(self: &Arc<Self>, mut source: Source) -> io::Result<Option<Bytes>> {
+    pub async fn read_frames(
+        self: &Arc<Self>,
+        mut source: Source,
+        mut hears: watch::Receiver<bool>,
+    ) -> io::Result<Option<Bytes>> {
         let (mut cutter, mut bytes) = (Cutter::default(), Vec::new());
         loop {
             while let Some(framed) = cutter.next_frame().map_err(io::Error::other)? {
                 if framed.kind == Kind::Bye {
                     return Ok(Some(framed.body));
                 }
-                self.hear_framed(framed).await;
+                self.hear_framed(framed, &mut hears).await;
             }
             bytes.clear();
             if source.read(&mut bytes).await? == 0 {
@@ -45,25 +52,46 @@ impl Client {
         }
     }
 
-    async fn hear_framed(self: &Arc<Self>, Framed { kind, seq, body }: Framed) {
+    /// How many of its requests are under way, and since when the oldest is.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, Option<Instant>) {
+        let (waiting, handed_off) = (self.pending.under_way(), self.handed_off.under_way());
+        (waiting.0 + handed_off.0, [waiting.1, handed_off.1].into_iter().flatten().min())
+    }
+
+    /// Its requests and its sessions are its front's again, who takes them elsewhere: from here on nothing of them is
+    /// done, told or recorded, save the answers that are on their way through the record.
+    pub fn let_go(&self) {
+        self.outlet.let_go();
+        self.settling.close();
+        self.sessions.leave();
+    }
+
+    async fn hear_framed(
+        self: &Arc<Self>,
+        Framed { kind, seq, body }: Framed,
+        hears: &mut watch::Receiver<bool>,
+    ) {
         let comes = match kind {
-            Kind::Request => Comes::New,
-            Kind::Again => Comes::Again,
-            Kind::Restore => Comes::Answered,
-            Kind::Lost => Comes::Lost,
-            Kind::Unknown => Comes::Ended(CalledOff::ByCrash),
-            Kind::Spent => Comes::Ended(CalledOff::ByCrashes),
-            Kind::Withdrawn => Comes::Ended(CalledOff::ByClient),
-            Kind::Line => {
-                let permit = self.make_room(body.len()).await;
-                return self.hear_guarded(&body, permit);
-            }
+            Kind::Request => Some(Comes::New),
+            Kind::Again => Some(Comes::Again),
+            Kind::Restore => Some(Comes::Answered),
+            Kind::Lost => Some(Comes::Lost),
+            Kind::Unknown => Some(Comes::Ended(CalledOff::ByCrash)),
+            Kind::Spent => Some(Comes::Ended(CalledOff::ByCrashes)),
+            Kind::Withdrawn => Some(Comes::Ended(CalledOff::ByClient)),
+            Kind::Line => None,
             Kind::Ping => return self.outlet.pong(seq),
             Kind::TooLong => return self.hear_too_long(seq, &body).await,
-            Kind::Hello | Kind::Welcome | Kind::Answer | Kind::Pong | Kind::Bye => return,
+            Kind::Hello | Kind::Welcome | Kind::Answer | Kind::Pong | Kind::Bye | Kind::Leaving => return,
         };
         let permit = self.make_room(body.len()).await;
-        let permit = permit.map(|ticket| ticket.numbered(seq, comes, &self.outlet));
+        // The last moment: from here to the table of pending requests nothing waits.
+        let _ = hears.wait_for(|hears| *hears).await;
+        let permit = match comes {
+            Some(comes) => permit.map(|ticket| ticket.numbered(seq, comes, &self.outlet)),
+            None => permit,
+        };
         self.hear_guarded(&body, permit);
     }
 

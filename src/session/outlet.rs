@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{PipeWriter, Write};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::downstream::connection::SAID_BYTES_MAX;
 use crate::downstream::level::severity;
 use crate::downstream::relay::Unread;
-use crate::frames::{self, Kind};
+use crate::frames::{self, Kind, Leaving};
 use crate::pipes::Sink;
 use crate::queue::{ByteQueue, Portion, Share, Weighs};
 use crate::session::ticket::Ticket;
@@ -57,8 +57,15 @@ pub struct Outlet {
     shares: Mutex<HashMap<u64, Arc<Share>>>,
     /// Notifications that the client missed because it did not read.
     dropped: AtomicU64,
-    /// For a front: where it is told which requests are about to be written to a server.
-    dispatched: Option<PipeWriter>,
+    /// For a front.
+    front: Option<Front>,
+}
+
+/// What a front is told beside lines.
+#[derive(Debug)]
+struct Front {
+    /// Where it hears which requests are about to be written to a server; nothing once it is let go.
+    dispatched: Mutex<Option<PipeWriter>>,
 }
 
 impl Default for Outlet {
@@ -72,7 +79,7 @@ impl Default for Outlet {
             line_bytes_max,
             shares: Mutex::default(),
             dropped: AtomicU64::new(0),
-            dispatched: None,
+            front: None,
         }
     }
 }
@@ -82,28 +89,52 @@ impl Outlet {
     /// before it is written to a server. Writing to it must not block.
     #[must_use]
     pub fn framed(dispatched: PipeWriter) -> Self {
-        Self { dispatched: Some(dispatched), ..Self::default() }
+        let front = Front { dispatched: Mutex::new(Some(dispatched)) };
+        Self { front: Some(front), ..Self::default() }
+    }
+
+    /// Lets a front go: from here on no request is written to a server, and of those without an answer nothing is
+    /// said, because they are the front's again. Answers that are on their way through the record still come.
+    pub fn let_go(&self) {
+        if let Some(front) = &self.front {
+            front.lock().take();
+        }
+    }
+
+    /// Whether requests are somebody else's by now.
+    fn has_let_go(&self) -> bool {
+        self.front.as_ref().is_some_and(|front| front.lock().is_none())
+    }
+
+    /// Tells a front that nothing follows, and why.
+    pub fn leaving(&self, leaving: Leaving) {
+        let body = serde_json::to_vec(&leaving).unwrap_or_default();
+        self.push(Kind::Leaving, 0, Frame::Flat(body.into()));
     }
 
     /// Adds an answer, or what else is said in any case; `ticket` is the answered request's.
     pub fn answer(&self, frame: Frame, ticket: Option<Ticket>) {
         let Some((seq, permit)) = ticket.unwrap_or_default().answered() else { return };
+        if self.has_let_go() {
+            return;
+        }
         // After the end of the session nobody reads it.
         let _ = self.queue.push(Out { frame, kind: kind(seq), seq, _permit: permit, _portion: None });
     }
 
     /// Tells a front that a request has no answer.
     pub fn unanswered(&self, seq: u64) {
-        self.say_bare(Kind::Answer, seq);
+        if !self.has_let_go() {
+            self.push(Kind::Answer, seq, Frame::Flat(Bytes::new()));
+        }
     }
 
     /// Tells a front that somebody is here.
     pub fn pong(&self, seq: u64) {
-        self.say_bare(Kind::Pong, seq);
+        self.push(Kind::Pong, seq, Frame::Flat(Bytes::new()));
     }
 
-    fn say_bare(&self, kind: Kind, seq: u64) {
-        let frame = Frame::Flat(Bytes::new());
+    fn push(&self, kind: Kind, seq: u64, frame: Frame) {
         // After the end of the session nobody reads it.
         let _ = self.queue.push(Out { frame, kind, seq, _permit: None, _portion: None });
     }
@@ -112,8 +143,10 @@ impl Outlet {
     /// request must not be written.
     #[must_use]
     pub fn dispatched(&self, call: CallId) -> bool {
-        let Some(mut front) = self.dispatched.as_ref() else { return true };
-        let told = front.write(&call.number().to_le_bytes());
+        let Some(front) = &self.front else { return true };
+        let mut dispatched = front.lock();
+        let Some(dispatched) = dispatched.as_mut() else { return false };
+        let told = dispatched.write(&call.number().to_le_bytes());
         told.inspect_err(|error| tracing::error!(%call, %error, "front cannot be told of a request")).is_ok()
     }
 
@@ -275,8 +308,14 @@ impl Outlet {
 
 impl Outlet {
     fn head(&self, out: &Out) -> Option<Bytes> {
-        self.dispatched.as_ref()?;
+        self.front.as_ref()?;
         Some(Bytes::copy_from_slice(&frames::head(out.kind, out.seq, out.frame.len())))
+    }
+}
+
+impl Front {
+    fn lock(&self) -> MutexGuard<'_, Option<PipeWriter>> {
+        self.dispatched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -288,6 +327,25 @@ fn kind(seq: u64) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_front_that_is_let_go_hears_of_no_request_any_more() {
+        let (mut dispatched, theirs) = std::io::pipe().unwrap();
+        let outlet = Outlet::framed(theirs);
+        let call = |number| CallId::given(number).unwrap();
+        assert!(outlet.dispatched(call(7)));
+        let before = outlet.queue.bytes();
+        outlet.let_go();
+        assert!(!outlet.dispatched(call(8)));
+        outlet.answer(Frame::own(b"x".to_vec()), None);
+        outlet.unanswered(8);
+        assert_eq!(outlet.queue.bytes(), before);
+        outlet.leaving(Leaving { why: frames::Why::Stop });
+        assert!(outlet.queue.bytes() > before);
+        let mut numbers = Vec::new();
+        std::io::Read::read_to_end(&mut dispatched, &mut numbers).unwrap();
+        assert_eq!(numbers, 7_u64.to_le_bytes(), "and the pipe has its end");
+    }
 
     #[test]
     fn a_client_that_does_not_read_misses_what_others_hear_too_and_nothing_else() {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -46,6 +47,7 @@ pub struct Extras {
 #[derive(Debug)]
 pub struct Asking {
     number: u64,
+    since: Instant,
     client: ClientId,
     extras: Extras,
     outlet: Arc<Outlet>,
@@ -98,6 +100,7 @@ impl Pending {
         table.next += 1;
         let asking = Arc::new(Asking {
             number: table.next,
+            since: Instant::now(),
             client: self.client,
             extras,
             outlet: Arc::clone(&self.outlet),
@@ -133,6 +136,14 @@ impl Pending {
     pub fn call_off_all(&self) {
         let all: Vec<Arc<Asking>> = self.lock().waiting.values().flatten().cloned().collect();
         all.iter().for_each(|asking| asking.call_off(CalledOff::ByStop));
+    }
+
+    /// How many wait, and since when the oldest does.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, Option<Instant>) {
+        let table = self.lock();
+        let all = || table.waiting.values().flatten();
+        (all().count(), all().map(|asking| asking.since).min())
     }
 
     /// Waits until nothing waits.

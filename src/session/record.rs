@@ -89,6 +89,12 @@ impl Sessions {
         all.into_iter().filter_map(close).collect()
     }
 
+    /// Every session goes on elsewhere: their rows stay open.
+    pub fn leave(&self) {
+        let all = std::mem::take(&mut self.lock().all);
+        all.into_iter().for_each(|(session, _)| self.roster.remove(session));
+    }
+
     fn start(&self, all: &mut Vec<(SessionId, Option<SessionLock>)>, client: ClientInfo) -> SessionId {
         let now = stamp::now_ms();
         let (id, lock) = match self.first {

@@ -326,3 +326,26 @@ proptest! {
         prop_assert_eq!(ledger.bytes(), 0);
     }
 }
+
+#[test]
+fn a_hub_that_ends_in_peace_is_no_death() {
+    let mut ledger = sent("tools/call", false);
+    for _ in 0..5 {
+        ledger.hub_left();
+        assert!(ledger.wants_hub());
+        assert_eq!(ledger.due().into_iter().map(|due| due.kind).collect::<Vec<_>>(), [frames::Kind::Again]);
+        assert!(!ledger.wants_hub(), "a hub has it");
+    }
+    ledger.dispatched(1);
+    ledger.hub_left();
+    assert_eq!(ledger.due().into_iter().map(|due| due.kind).collect::<Vec<_>>(), [frames::Kind::Lost]);
+}
+
+#[test]
+fn a_subscription_alone_needs_no_hub() {
+    let mut ledger = sent("subscriptions/listen", false);
+    ledger.hub_left();
+    assert!(!ledger.wants_hub());
+    ledger.hear(&request(2, "subscriptions/listen"), 2);
+    assert!(ledger.wants_hub(), "this one is new");
+}

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::front::hubs::{LOG_BYTES_MAX, log};
+use crate::front::starts::{LOG_BYTES_MAX, log};
 
 /// Moves a log aside that has grown too long, and goes on in a new one. What is not written to that file, because
 /// somebody started the hub by hand, is left alone.

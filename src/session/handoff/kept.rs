@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -193,6 +193,14 @@ impl HandedOff {
         };
         drop(gone);
         running.iter().for_each(|asking| asking.call_off(CalledOff::ByStop));
+    }
+
+    /// How many run, and since when the oldest does.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, Option<Instant>) {
+        let table = self.lock();
+        let run = || table.calls.values().filter(|call| !matches!(call.state, State::Ended(_)));
+        (run().count(), run().map(|call| call.about.started).min())
     }
 
     /// Waits until none of them runs.

@@ -12,6 +12,7 @@ use bridge::shutdown::Closing;
 use bridge::store::ids::SessionId;
 use bridge::{pipes, store};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::support::housed::Housed;
 use crate::support::{DEADLINE, Room};
@@ -32,7 +33,13 @@ impl Front {
         let attached = house.house.attach_front(Outlet::framed(into), front, None);
         house.lines.spawn(async move {
             let (source, sink) = (pipes::from_server(theirs_in), pipes::to_server(theirs_out));
-            attached.serve(Input::Frames(source.unwrap()), sink.unwrap(), Closing::default()).await
+            attached
+                .serve(
+                    Input::Frames(source.unwrap(), watch::channel(true).1),
+                    sink.unwrap(),
+                    Closing::default(),
+                )
+                .await
         });
         let (sender, receiver) = channel();
         thread::spawn(move || read(from, &sender));

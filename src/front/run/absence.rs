@@ -1,0 +1,88 @@
+//! What a front does while it has no hub.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use crate::frames::Why;
+use crate::front::hubs::{Hub, NoHub};
+use crate::front::output::ToClient;
+use crate::front::run::Life;
+
+/// Without a hub for so long, the front answers itself.
+const NO_HUB_AFTER: Duration = Duration::from_secs(3);
+
+/// The first hub is waited for so long; then the session is served without one.
+const FIRST_HUB_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a hub that was stopped is back, while nothing needs it.
+const DOZE: Duration = Duration::from_millis(250);
+
+impl Life {
+    /// The first hub; `None` when none is to be started before its user says so.
+    ///
+    /// # Errors
+    /// When none can be started.
+    pub(super) fn first_hub(&mut self) -> Result<Option<Hub>, NoHub> {
+        let deadline = Instant::now() + FIRST_HUB_WITHIN;
+        loop {
+            match self.hubs.look(&self.hello) {
+                Ok(hub) => return Ok(Some(hub)),
+                Err(NoHub::Held) => return Ok(None),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => self.hubs.rest(),
+            }
+        }
+    }
+
+    /// The hub after one that died, or that ended for a reason; `None` when the client has gone.
+    ///
+    /// # Errors
+    /// When the client does not read any more.
+    pub(super) fn next_hub(&mut self, left: Option<Why>, out: &mut ToClient) -> io::Result<Option<Hub>> {
+        self.hello.last_ask = self.front.last_ask();
+        if left == Some(Why::Stop)
+            && let Some(hub) = self.doze(out)?
+        {
+            return Ok(Some(hub));
+        }
+        let wanted = Instant::now();
+        while self.ending.get().is_none() {
+            match self.hubs.look(&self.hello) {
+                Ok(hub) => {
+                    let elapsed_ms = wanted.elapsed().as_millis();
+                    tracing::info!(hub = hub.welcome.pid, elapsed_ms, "hub found");
+                    return Ok(Some(hub));
+                }
+                Err(NoHub::Held) => {
+                    self.front.held(out)?;
+                    out.flush()?;
+                    self.front.rest(DOZE);
+                    continue;
+                }
+                Err(error) => tracing::debug!(%error, "no hub yet"),
+            }
+            if wanted.elapsed() > NO_HUB_AFTER {
+                self.front.no_hub(out)?;
+                out.flush()?;
+            }
+            self.hubs.rest();
+        }
+        Ok(None)
+    }
+
+    /// Starts nothing until the client needs something; a hub that somebody else started is as welcome.
+    fn doze(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
+        tracing::info!("hub was stopped, the next request starts it");
+        while self.ending.get().is_none() {
+            self.front.answer_pings(out)?;
+            out.flush()?;
+            if self.front.is_hub_wanted(DOZE) {
+                break;
+            }
+            if let Ok(hub) = self.hubs.find(&self.hello) {
+                return Ok(Some(hub));
+            }
+        }
+        Ok(None)
+    }
+}
