@@ -1,5 +1,7 @@
 //! `bridge status`: what the bridges that run now, and their servers, are doing.
 
+mod place;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -34,10 +36,19 @@ pub struct Args {
 /// When the folder of their sockets is not this user's own.
 pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let asked = running::ask_all(data_dir, &Request::Status, SIGN_OF_LIFE)?;
-    let text = match (args.json, asked.as_slice()) {
-        (true, asked) => format!("{:#}", asked.iter().map(json_of).collect::<Value>()),
-        (false, []) => running::nobody(data_dir),
-        (false, asked) => screen(asked, words::now_ms(), words::screen_columns()),
+    let hub = place::look(data_dir);
+    let text = match (args.json, asked.as_slice(), &hub) {
+        (true, asked, hub) => {
+            format!("{:#}", asked.iter().map(json_of).chain(hub.clone()).collect::<Value>())
+        }
+        (false, [], None) => running::nobody(data_dir),
+        (false, asked, hub) => {
+            let (now_ms, columns) = (words::now_ms(), words::screen_columns());
+            let sessions = asked.iter().filter_map(|asked| asked.answer.as_ref().ok());
+            let sessions: Vec<&Value> = sessions.flat_map(|answer| list(&answer["sessions"])).collect();
+            let hub = hub.iter().map(|hub| place::lines(hub, &sessions, now_ms, columns));
+            hub.chain(screen(asked, now_ms, columns)).collect::<Vec<_>>().join("\n\n")
+        }
     };
     words::say(out, &text)
 }
@@ -55,15 +66,15 @@ fn json_of(asked: &Asked) -> Value {
     }
 }
 
-fn screen(asked: &[Asked], now_ms: i64, columns: u16) -> String {
-    let of_one = |asked: &Asked| {
+fn screen(asked: &[Asked], now_ms: i64, columns: u16) -> impl Iterator<Item = String> {
+    let of_one = move |asked: &Asked| {
         let pid = asked.pid.map_or_else(|| "?".into(), |pid| pid.to_string());
         match &asked.answer {
             Ok(answer) => bridge(&pid, answer, now_ms, columns),
             Err(error) => format!("bridge {pid}  {error}"),
         }
     };
-    asked.iter().map(of_one).collect::<Vec<_>>().join("\n\n")
+    asked.iter().map(of_one)
 }
 
 #[expect(clippy::indexing_slicing, reason = "a JSON value answers null for what it does not have")]
@@ -112,9 +123,13 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
 }
 
 fn client(session: &Value, now_ms: i64) -> String {
+    format!("{}, attached {}", client_name(session), ago(&session["since"], now_ms))
+}
+
+fn client_name(session: &Value) -> String {
     let name = session["client"].as_str().unwrap_or("(unnamed)");
     let version = session["clientVersion"].as_str().map(|version| format!(" {version}"));
-    format!("{name}{}, attached {}", version.unwrap_or_default(), ago(&session["since"], now_ms))
+    format!("{name}{}", version.unwrap_or_default())
 }
 
 fn row(server: &Value, now_ms: i64) -> Vec<String> {
@@ -257,7 +272,7 @@ mod tests {
             Asked { pid: Some(4_001), answer: Ok(answer()) },
             Asked { pid: Some(4_002), answer: Err(NoAnswer::Late(SIGN_OF_LIFE)) },
         ];
-        insta::assert_snapshot!(screen(&asked, NOW_MS, 80), @r"
+        insta::assert_snapshot!(screen(&asked, NOW_MS, 80).collect::<Vec<_>>().join("\n\n"), @r"
         bridge 4001  claude-code 2.1.0, attached 2h ago, (unnamed), attached 5s ago
           started 2h ago, version 0.1.0, 1,234 tools on offer
           configuration /home/x/.config/bridge/config.toml
@@ -292,7 +307,7 @@ mod tests {
             "status": { "bridge": { "version": "0.1.0" }, "config": { "file": null }, "tools": 2, "servers": [] },
         });
         let asked = [Asked { pid: Some(1), answer: Ok(answer) }];
-        insta::assert_snapshot!(screen(&asked, NOW_MS, 80), @r"
+        insta::assert_snapshot!(screen(&asked, NOW_MS, 80).collect::<Vec<_>>().join("\n\n"), @r"
         bridge 1  no client has said a word yet
           started 1s ago, version 0.1.0, 2 tools on offer
           configuration none

@@ -70,4 +70,6 @@ mod server_starts;
 mod status_verb;
 mod stored_lists;
 mod too_large;
+#[cfg(unix)]
+mod upgrade;
 mod verbs;
