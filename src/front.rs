@@ -161,6 +161,7 @@ impl Front {
         book.ledger.hub_left();
         let asked = book.shadow.hub_died();
         drop(book);
+        self.answered.notify_all();
         asked.iter().try_for_each(|id| out.write_all(&words::taken_back(id)))
     }
 
