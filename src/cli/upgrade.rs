@@ -127,16 +127,19 @@ fn watch(paths: &Paths, child: &mut Child, before: Option<&Value>, wait: Duratio
     let (mut has_asked, mut has_ended) = (false, old.is_none());
     loop {
         let hub = up::hub(paths);
-        let keeper = hub.as_ref().and_then(|hub| hub["pid"].as_u64());
-        if keeper == Some(child.id().into()) {
-            return Ok(());
+        match &hub {
+            Some(hub) if hub["pid"].as_u64() == Some(child.id().into()) => return Ok(()),
+            Some(hub) if hub["pid"].as_u64() == old && has_asked && serves(hub) => {
+                return Err("it did not go on when the hub made way".into());
+            }
+            Some(hub) if !has_asked && !serves(hub) => {
+                has_asked = true;
+                deadline = Instant::now() + wait + GONE_WITHIN;
+            }
+            _ => {}
         }
         if let Ok(Some(status)) = child.try_wait() {
             return Err(format!("it ended with {status}"));
-        }
-        if !has_asked && (keeper != old || !hub.as_ref().is_none_or(serves)) {
-            has_asked = true;
-            deadline = Instant::now() + wait + GONE_WITHIN;
         }
         if !has_ended && old.is_none_or(|old| up::has_ended(paths, old, Duration::ZERO)) {
             has_ended = true;

@@ -240,3 +240,44 @@ fn say_hello(stream: &UnixStream, bytes: &[u8], dispatched: &OwnedFd) -> io::Res
     let sent = rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
     if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::frames::Variables;
+    use crate::paths::Overrides;
+
+    #[test]
+    fn a_hub_that_speaks_otherwise_is_a_stranger() {
+        let room = tempfile::tempdir().unwrap();
+        let overrides = Overrides { data_dir: Some(room.path().to_owned()), ..Overrides::default() };
+        let paths = Paths::find(overrides).unwrap();
+        Hall::of(room.path()).make().unwrap();
+        let listener = UnixListener::bind(room.path().join("run/hub.sock")).unwrap();
+        let theirs = std::thread::spawn(move || {
+            let welcome = r#"{"version":99,"pid":1,"line_bytes_max":1,"bridge":"99.0.0","more":{}}"#;
+            let (mut stream, _) = listener.accept().unwrap();
+            stream
+                .write_all(&[&head(Kind::Welcome, 0, welcome.len())[..], welcome.as_bytes()].concat())
+                .unwrap();
+            stream
+        });
+        let hello = Hello {
+            versions: frames::VERSIONS,
+            session: String::new(),
+            pid: 1,
+            last_ask: 0,
+            again: false,
+            config: None,
+            environment: Variables::default(),
+            folder: None,
+            bridge: version::own().into(),
+        };
+        let met = Hubs::of(&paths).find(&hello).unwrap_err();
+        assert_eq!(met.to_string(), "the hub speaks version 99");
+        drop(theirs.join());
+    }
+}

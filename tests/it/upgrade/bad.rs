@@ -2,19 +2,21 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use super::{copy, does, echo, hub, is_ok, text};
 use crate::front::Hubs;
-use crate::support::{Bridge, Room, wait_until};
+use crate::support::{Bridge, Room, alive, wait_until};
 
 fn program(room: &Room, name: &str, script: &str) -> PathBuf {
     let path = room.path(name);
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    super::runs(&path);
     path
 }
 
@@ -136,6 +138,35 @@ fn a_successor_that_goes_away_leaves_the_hub_serving() {
     let (_older, answer) = ask(r#"{"v":1,"verb":"succeed","waitMs":1000,"version":"0.0.1"}"#);
     assert!(answer["error"].as_str().unwrap().contains("no older than 0.0.1"), "{answer}");
     assert_eq!(hubs.pid(), old);
+}
+
+#[test]
+fn a_successor_that_hangs_when_the_old_hub_is_gone_is_rolled_back() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = attached(&room);
+    let old = hubs.pid();
+    // What it says is said here.
+    let hangs = hub_that(&room, "hangs", "echo $$ > $0.pid; exec sleep 1000");
+    let door = room.path("data/run/hub.sock");
+    let verb = room.command(&["upgrade", text(&hangs)]).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("it runs", || !room.pids("hangs.pid").is_empty());
+    let mut talk = UnixStream::connect(&door).unwrap();
+    writeln!(talk, r#"{{"v":1,"verb":"succeed","waitMs":1000}}"#).unwrap();
+    let mut answer = String::new();
+    BufReader::new(&talk).read_line(&mut answer).unwrap();
+    std::fs::remove_file(&door).unwrap();
+    let listener = UnixListener::bind(&door).unwrap();
+    writeln!(talk, r#"{{"v":1,"verb":"go"}}"#).unwrap();
+    wait_until("the old one ends", || !alive(old));
+    wait_until("the new one is given up", || !alive(room.pids("hangs.pid")[0]));
+    drop(listener);
+    let said = verb.wait_with_output().unwrap();
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert!(stderr.contains("not ready within 5 s; rolled back, hub "), "{stderr}");
+    assert_eq!(said.status.code(), Some(1));
+    wait_until("calls go on", || bridge.call("s__echo", json!({}))["result"]["isError"] != true);
+    assert_eq!(hub(&room)["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
