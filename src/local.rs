@@ -152,6 +152,14 @@ impl Door {
         self.path.symlink_metadata().is_ok()
     }
 
+    /// The process that holds the lock: it has written its number there.
+    #[must_use]
+    pub fn keeper(&self) -> Option<u32> {
+        let file = std::fs::File::open(self.lock_file()).ok()?;
+        let is_held = matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock));
+        is_held.then(|| io::read_to_string(file).ok()?.parse().ok()).flatten()
+    }
+
     /// The file beside the door that its keeper holds locked.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {

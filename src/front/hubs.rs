@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, Signal};
 
 use crate::frames::{self, Cutter, Hello, Kind, Welcome, head};
 use crate::front::starts::{SUCCEED_OLDER, Starts, end, own_program};
@@ -20,6 +21,9 @@ use crate::version;
 
 /// A hub says who it is within this, or is none.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
+
+/// One that does not say it so many times in a row is ended.
+const DEAF_MAX: u32 = 2;
 
 /// A hub that was started opens its door within this.
 const START_WITHIN: Duration = Duration::from_secs(5);
@@ -70,6 +74,8 @@ pub struct Hubs {
     not_before: Option<Instant>,
     /// This program, which is newer, was started to take an older hub's place.
     has_succeeded: bool,
+    /// So many times in a row somebody let us in and said nothing.
+    deaf: u32,
 }
 
 /// A process that is to be the hub.
@@ -92,6 +98,7 @@ impl Hubs {
             pause: PAUSE,
             not_before: None,
             has_succeeded: false,
+            deaf: 0,
         }
     }
 
@@ -101,6 +108,7 @@ impl Hubs {
     /// When there is none yet.
     pub fn look(&mut self, hello: &Hello) -> Result<Hub, NoHub> {
         let met = self.find(hello);
+        self.end_deaf(met.as_ref().err());
         if met.is_ok() {
             self.pause = PAUSE;
             self.not_before = None;
@@ -129,6 +137,19 @@ impl Hubs {
             Err(_) => {}
         }
         met
+    }
+
+    /// Ends a hub that hangs before it has said who it is.
+    fn end_deaf(&mut self, error: Option<&NoHub>) {
+        let is_deaf = error
+            .is_some_and(|error| matches!(error, NoHub::Io(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)));
+        self.deaf = if is_deaf { self.deaf + 1 } else { 0 };
+        if self.deaf >= DEAF_MAX
+            && let Some(hub) = self.door.keeper()
+        {
+            tracing::warn!(hub, "hub does not say who it is, and is ended");
+            kill(hub);
+        }
     }
 
     /// Waits for a moment.
@@ -194,6 +215,14 @@ impl Hubs {
         let process = self.starts.start(&own_program()?, &[])?;
         self.child = Some(Started { process, at: now, chosen: None });
         Ok(())
+    }
+}
+
+/// Ends a hub at once.
+pub fn kill(hub: u32) {
+    if let Some(pid) = i32::try_from(hub).ok().and_then(Pid::from_raw) {
+        // It may be gone already.
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
 }
 

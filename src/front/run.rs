@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::settings::Settings;
 use crate::environment::Environment;
 use crate::frames::{self, Cutter as Frames, Hello, Kind, Leaving, Variables, Why};
 use crate::front::Front;
-use crate::front::hubs::{Hub, Hubs};
+use crate::front::hubs::{Hub, Hubs, kill};
 use crate::front::input::read_in;
 use crate::front::output::{ToClient, to_client};
 use crate::paths::Paths;
@@ -365,11 +364,4 @@ fn last_dispatched(front: &Front, hub: &mut Hub) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn kill(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may be gone already.
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
 }

@@ -18,17 +18,11 @@ pub fn end(folder: &Path) -> anyhow::Result<()> {
     const END_WITHIN: Duration = Duration::from_secs(10);
     const LOOK: Duration = Duration::from_millis(5);
 
-    let place = Hall::of(folder).door(HUB).lock_file();
-    // Whoever holds the lock has its process's number in it.
-    let is_free = || std::fs::File::open(&place).map_or(true, |file| file.try_lock().is_ok());
-    let keeper = std::fs::read_to_string(&place).ok().and_then(|pid| pid.parse().ok());
-    if is_free() {
-        return Ok(());
-    }
+    let door = Hall::of(folder).door(HUB);
     // Once: a second signal would end it at once.
-    keeper.into_iter().for_each(process::terminate);
+    door.keeper().into_iter().for_each(process::terminate);
     let deadline = Instant::now() + END_WITHIN;
-    while !is_free() {
+    while door.keeper().is_some() {
         ensure!(Instant::now() < deadline, "the hub does not end");
         std::thread::sleep(LOOK);
     }

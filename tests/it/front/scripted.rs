@@ -1,5 +1,6 @@
 //! Hubs that do what no hub should: the front believes none of them, and its client has one answer to each request.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -129,6 +130,15 @@ fn is_replaced(
     assert_eq!(bridge.said_so_far(), [] as [Value; 0]);
 }
 
+/// Its client was told that there was no hub, and goes on when there is one.
+#[track_caller]
+fn is_served(bridge: &mut Bridge) {
+    wait_for("a hub serves", || {
+        let answer = bridge.call("s__echo", json!({ "n": 1 }));
+        (answer["result"]["structuredContent"] == json!({ "n": 1 })).then_some(())
+    });
+}
+
 #[test]
 fn a_hub_that_says_garbage_is_replaced() {
     let room = echo();
@@ -152,6 +162,20 @@ fn a_hub_that_says_nothing_more_is_replaced() {
     let room = echo();
     let (played, talk, bridge) = opened(&room);
     is_replaced(&room, played, talk, bridge, |_| {});
+}
+
+#[test]
+fn a_hub_that_lets_fronts_in_and_does_not_say_who_it_is_is_replaced() {
+    let room = echo();
+    let (mut played, talk, mut bridge) = opened(&room);
+    let _hubs = Hubs(&room);
+    let mut lock = File::create(room.path("data/run/hub.lock")).unwrap();
+    lock.lock().unwrap();
+    write!(lock, "{}", played.stand_in.id()).unwrap();
+    drop(talk);
+    wait_for("the hub is ended", || played.was_ended().then_some(()));
+    drop((lock, played));
+    is_served(&mut bridge);
 }
 
 #[test]
