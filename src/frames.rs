@@ -4,7 +4,7 @@
 //! number of the request that it speaks of (8, little-endian; 0 for none). A stream that ends within a
 //! frame ends before it: nobody ever sees half a line.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 
 /// The version of the frames that this program speaks best.
@@ -33,6 +33,9 @@ pub const UNANSWERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a request takes of that beside its own bytes.
 pub const REQUEST_BYTES: usize = 1024;
+
+/// A buffer that grew beyond this for one large frame is given back, in bytes.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// What a frame is. Whoever does not know a kind leaves the frame out: a newer peer may say more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,12 +275,19 @@ pub fn head(kind: Kind, seq: u64, body_bytes: usize) -> [u8; HEAD_BYTES] {
 /// Cuts a stream into frames.
 #[derive(Debug, Default)]
 pub struct Cutter {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    /// Where the next frame begins in the buffer.
+    start: usize,
 }
 
 impl Cutter {
-    /// Where the next bytes of the stream go.
-    pub fn room(&mut self) -> &mut BytesMut {
+    /// Where the next bytes of the stream are to be added. What a large frame took is given back.
+    pub fn room(&mut self) -> &mut Vec<u8> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
+            self.buffer = Vec::new();
+        }
         &mut self.buffer
     }
 
@@ -285,7 +295,7 @@ impl Cutter {
     #[must_use]
     pub fn missing(&self) -> usize {
         let whole = self.claimed().map_or(HEAD_BYTES, |body| HEAD_BYTES.saturating_add(body));
-        whole.saturating_sub(self.buffer.len())
+        whole.saturating_sub(self.rest().len())
     }
 
     /// The next whole frame of a kind that is known.
@@ -301,20 +311,39 @@ impl Cutter {
             if self.missing() > 0 {
                 return Ok(None);
             }
-            self.buffer.advance(4);
-            let kind = self.buffer.get_u8();
-            let seq = self.buffer.get_u64_le();
-            let body = self.buffer.split_to(bytes).freeze();
+            let mut head = self.rest();
+            head.advance(4);
+            let (kind, seq) = (head.get_u8(), head.get_u64_le());
+            let body = self.take(bytes);
             if let Some(kind) = Kind::of(kind) {
                 return Ok(Some(Framed { kind, seq, body }));
             }
         }
     }
 
+    /// Takes the next frame, and gives its body of so many bytes.
+    fn take(&mut self, bytes: usize) -> Bytes {
+        let body = self.start + HEAD_BYTES..self.start + HEAD_BYTES + bytes;
+        if bytes > KEPT_BYTES_MAX && self.buffer.len() - body.end < bytes {
+            // A large body leaves with the buffer, and what came after it is the less.
+            let after = self.buffer.split_off(body.end);
+            let whole = std::mem::replace(&mut self.buffer, after);
+            self.start = 0;
+            return Bytes::from(whole).slice(body);
+        }
+        self.start = body.end;
+        Bytes::copy_from_slice(self.buffer.get(body).unwrap_or_default())
+    }
+
     /// The length of the next body, as its head says it.
     fn claimed(&self) -> Option<usize> {
-        let length = self.buffer.get(..HEAD_BYTES)?.first_chunk::<4>()?;
+        let length = self.rest().get(..HEAD_BYTES)?.first_chunk::<4>()?;
         usize::try_from(u32::from_le_bytes(*length)).ok()
+    }
+
+    /// What was not taken yet.
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 }
 

@@ -52,6 +52,13 @@ struct Book {
     shadow: Shadow,
 }
 
+impl Book {
+    /// Whether too much has no answer for one more request.
+    fn is_full(&self) -> bool {
+        self.ledger.bytes() >= UNANSWERED_BYTES_MAX
+    }
+}
+
 impl Front {
     /// Hears lines of the client that came together, and gives them to the hub if there is one. Waits while too
     /// much has no answer, and while the hub does not read.
@@ -117,11 +124,14 @@ impl Front {
         match kind {
             Kind::Answer => {
                 let mut book = lock(&self.book);
+                let was_full = book.is_full();
                 // It had one already: this one comes too late.
                 let Some(request) = book.ledger.answered(*seq) else { return Ok(()) };
                 book.shadow.answered(request, body);
                 drop(book);
-                self.answered.notify_all();
+                if was_full {
+                    self.answered.notify_all();
+                }
                 out.write_all(body)
             }
             Kind::Line => {
@@ -281,7 +291,7 @@ impl Front {
     /// Waits until there is room for one more request.
     fn room(&self) -> MutexGuard<'_, Book> {
         let mut book = lock(&self.book);
-        while book.ledger.bytes() >= UNANSWERED_BYTES_MAX {
+        while book.is_full() {
             book = self.answered.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
         book

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -22,7 +22,7 @@ use crate::front::hubs::{Hub, Hubs, kill};
 use crate::front::input::read_in;
 use crate::front::output::{ToClient, to_client};
 use crate::paths::Paths;
-use crate::pipes::{self, CHUNK_BYTES};
+use crate::pipes;
 use crate::shutdown::StopReason;
 use crate::store::ids::SessionId;
 use crate::store::lock::SessionLock;
@@ -272,32 +272,23 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
                 continue;
             }
         }
-        if !fill(&mut cutter, &mut hub.stream) {
+        if !fill(&mut cutter, &hub.stream) {
             return Ok(Parting::Gone);
         }
     }
 }
 
 /// Reads some of what the hub said; false when that was all.
-fn fill(cutter: &mut Frames, stream: &mut impl Read) -> bool {
-    let missing = cutter.missing();
-    let wanted = missing.clamp(READ_BYTES, 16 * CHUNK_BYTES);
+fn fill(cutter: &mut Frames, stream: &UnixStream) -> bool {
+    let wanted = cutter.missing().max(READ_BYTES);
     let room = cutter.room();
-    let before = room.len();
-    if before == 0 {
-        // What a large answer took is given back.
-        *room = BytesMut::new();
-    }
-    room.reserve(missing.max(wanted));
-    room.resize(before + wanted, 0);
-    let came = loop {
-        match stream.read(room.get_mut(before..).unwrap_or_default()) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            came => break came.unwrap_or(0),
+    room.reserve_exact(wanted);
+    loop {
+        match rustix::io::read(stream, rustix::buffer::spare_capacity(room)) {
+            Err(rustix::io::Errno::INTR) => {}
+            came => return came.is_ok_and(|count| count > 0),
         }
-    };
-    room.truncate(before + came);
-    came > 0
+    }
 }
 
 enum Waited {

@@ -36,7 +36,7 @@ impl Client {
         mut source: Source,
         mut hears: watch::Receiver<bool>,
     ) -> io::Result<Option<Bytes>> {
-        let (mut cutter, mut bytes) = (Cutter::default(), Vec::new());
+        let mut cutter = Cutter::default();
         loop {
             while let Some(framed) = cutter.next_frame().map_err(io::Error::other)? {
                 if framed.kind == Kind::Bye {
@@ -44,11 +44,9 @@ impl Client {
                 }
                 self.hear_framed(framed, &mut hears).await;
             }
-            bytes.clear();
-            if source.read(&mut bytes).await? == 0 {
+            if source.read(cutter.room()).await? == 0 {
                 return Ok(None);
             }
-            cutter.room().extend_from_slice(&bytes);
         }
     }
 
