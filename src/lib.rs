@@ -32,6 +32,7 @@ pub mod frames;
 pub mod lines;
 pub mod local;
 pub mod logging;
+pub mod pages;
 pub mod paths;
 pub mod pipes;
 pub mod pulse;

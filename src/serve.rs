@@ -13,7 +13,7 @@ pub mod hub;
 mod recorder;
 mod reload;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::{self, Loaded};
 use crate::downstream::{guardian, process};
 use crate::environment::Environment;
+use crate::pages;
 use crate::paths::{Overrides, Paths};
 use crate::pipes::{self, Stdio};
 use crate::serve::attached::Input;
@@ -28,6 +29,9 @@ use crate::serve::house::House;
 use crate::serve::house::servers::Site;
 use crate::serve::household::Household;
 use crate::shutdown::{self, Closing, StopReason};
+
+/// The start is over after this.
+const STARTED: Duration = Duration::from_secs(1);
 
 /// Serves one client on stdin and stdout until either ends or a signal comes.
 ///
@@ -92,11 +96,20 @@ fn workers() -> anyhow::Result<Runtime> {
     work.context("cannot start the runtime")
 }
 
+/// The start is over, and what it took of memory is given back.
+async fn started() {
+    tokio::time::sleep(STARTED).await;
+    pages::forget_start();
+}
+
 /// Serves until somebody asks to stop, then stops in order.
 async fn live(household: Household, stdio: Stdio, closing: Closing) -> StopReason {
     let Stdio { source, sink } = stdio;
     let mut served = household.house.attach().begin(Input::Lines(source), sink, closing);
-    let reason = served.over().await;
+    let reason = tokio::select! {
+        reason = served.over() => reason,
+        () = started() => served.over().await,
+    };
     served.hush(reason).await;
     let stopped = household.stop().await;
     served.end(reason).await;

@@ -21,6 +21,7 @@ use crate::front::Front;
 use crate::front::hubs::{Hub, Hubs, kill};
 use crate::front::input::read_in;
 use crate::front::output::{ToClient, to_client};
+use crate::pages;
 use crate::paths::Paths;
 use crate::pipes;
 use crate::shutdown::StopReason;
@@ -31,6 +32,9 @@ use crate::version;
 
 /// A hub that says nothing for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(5);
+
+/// After the first pause of this length the start is over.
+const STARTED: Duration = Duration::from_secs(1);
 
 /// One that does not answer for so many times that long is ended.
 const SILENCES_MAX: u32 = 2;
@@ -86,6 +90,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
         Some(hub) => tracing::info!(session = %id, hub = hub.welcome.pid, "serving through a hub"),
         None => tracing::warn!(session = %id, "hub was stopped by its user, waiting for bridge start"),
     }
+    pages::keep_nothing_large();
     if let Err(error) = life.serve(first, &mut to_client(stdout)) {
         tracing::warn!(%error, "client does not read any more");
         life.end(StopReason::OutputClosed);
@@ -238,7 +243,7 @@ enum Parting {
 /// When the client does not read any more.
 fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Parting> {
     let mut cutter = Frames::default();
-    let (mut silences, mut frames) = (0, 0_u32);
+    let (mut silences, mut frames, mut patience) = (0, 0_u32, STARTED);
     loop {
         loop {
             match cutter.next_frame() {
@@ -260,9 +265,14 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
             }
         }
         out.flush()?;
-        match wait(&hub.stream, &out.get_ref())? {
+        match wait(&hub.stream, &out.get_ref(), patience)? {
             Waited::Readable => silences = 0,
             Waited::HungUp => return Err(io::ErrorKind::BrokenPipe.into()),
+            Waited::InVain if patience == STARTED => {
+                patience = SILENT;
+                pages::forget_start();
+                continue;
+            }
             Waited::InVain => {
                 silences += 1;
                 if silences >= SILENCES_MAX {
@@ -298,9 +308,9 @@ enum Waited {
     InVain,
 }
 
-fn wait(hub: &impl AsFd, client: &impl AsFd) -> io::Result<Waited> {
+fn wait(hub: &impl AsFd, client: &impl AsFd, patience: Duration) -> io::Result<Waited> {
     let mut ends = [PollFd::new(hub, PollFlags::IN), PollFd::new(client, PollFlags::empty())];
-    let timeout = Timespec::try_from(SILENT).map_err(io::Error::other)?;
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
     let count = match poll(&mut ends, Some(&timeout)) {
         Err(rustix::io::Errno::INTR) => return Ok(Waited::Readable),
         count => count?,

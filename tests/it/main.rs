@@ -28,6 +28,7 @@ mod order;
 mod orphans;
 mod protocol;
 mod purity;
+mod small;
 mod stop;
 #[allow(dead_code, reason = "each feature uses its part of the room")]
 mod support;
