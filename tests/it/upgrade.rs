@@ -125,7 +125,13 @@ fn of_two_upgrades_at_once_none_breaks_anything() {
     bridge.initialize();
     is_ok(&mut bridge, "before");
     let (old, program) = (hubs.pid(), copy(&room, "other"));
-    let start = |_| room.command(&["upgrade", text(&program)]).stderr(Stdio::piped()).spawn().unwrap();
+    let start = |_| {
+        room.command(&["upgrade", text(&program)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let both: Vec<Child> = (0..2).map(start).collect();
     let both: Vec<_> = both.into_iter().map(|run| run.wait_with_output().unwrap()).collect();
     assert!(both.iter().any(|run| run.status.success()), "{both:?}");
