@@ -2,6 +2,7 @@
 
 import json
 
+import checks
 import session
 from checks import check
 from session import LISTS, MODERN, Session, own_rows
@@ -86,3 +87,4 @@ def together(place, between, older, newer):
             check(f"together {version}: goes to its end", False, repr(error))
         finally:
             joined.wire.close()
+            checks.end_hub(f"{here.root}/data")
