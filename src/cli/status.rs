@@ -105,6 +105,7 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
         text.push_str(&words::table(&header, &[2, 3, 4, 5, 6], rows, columns));
     }
     let mut remarks: Vec<String> = pools.iter().filter_map(|server| whose(server)).collect();
+    remarks.extend(servers.iter().filter_map(|server| users(server, list(&answer["sessions"]))));
     remarks.extend(servers.iter().filter_map(why));
     remarks.extend(list(&status["retiring"]).iter().map(goes_on));
     let later = list(&status["config"]["needNewStart"]).iter().map(words_of).collect::<Vec<_>>().join(", ");
@@ -180,6 +181,14 @@ fn whose(server: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| format!("connections of {}: {}", words_of(&server["name"]), parts.join("; ")))
 }
 
+/// Which of several clients use a server.
+fn users(server: &Value, sessions: &[Value]) -> Option<String> {
+    let uses = |session: &&Value| list(&session["uses"]).contains(&server["name"]);
+    let users: Vec<String> = sessions.iter().filter(uses).map(client_name).collect();
+    let is_told = sessions.len() > 1 && !users.is_empty();
+    is_told.then(|| format!("{} is used by {}", words_of(&server["name"]), users.join(", ")))
+}
+
 /// Why a server is in its state, and when it may leave it.
 fn why(server: &Value) -> Option<String> {
     let because = server["because"].as_str()?;
@@ -236,8 +245,8 @@ mod tests {
         json!({
             "since": time(7_400),
             "sessions": [
-                { "session": "0", "client": "claude-code", "clientVersion": "2.1.0", "since": time(7_300) },
-                { "session": "1", "client": null, "clientVersion": null, "since": time(5) },
+                { "session": "0", "client": "claude-code", "clientVersion": "2.1.0", "since": time(7_300), "uses": ["files", "time"] },
+                { "session": "1", "client": null, "clientVersion": null, "since": time(5), "uses": ["time"] },
             ],
             "status": {
                 "bridge": { "version": "0.1.0" },
@@ -288,6 +297,8 @@ mod tests {
 
         connections of time: by user ann 2; by thread t1 1, t2 1, t3 1, t4 1, t5 1, and
           2 more
+        time is used by claude-code 2.1.0, (unnamed)
+        files is used by claude-code 2.1.0
         github: it ended with exit code 3, and has failed too often; it wrote last: no
           token: set GITHUB_TOKEN; again in 59s, or at once with bridge restart github
         files: it ended; the next call starts it again

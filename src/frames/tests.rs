@@ -90,8 +90,7 @@ fn a_reason_that_is_not_known_is_a_signal() {
 fn a_large_body_takes_its_buffer_along_and_leaves_what_came_after_it() {
     let mut cutter = Cutter::default();
     let large = vec![7; KEPT_BYTES_MAX + 1];
-    let frames =
-        [(Kind::Line, 1, b"a".to_vec()), (Kind::Answer, 2, large), (Kind::Line, 3, b"b".to_vec())];
+    let frames = [(Kind::Line, 1, b"a".to_vec()), (Kind::Answer, 2, large), (Kind::Line, 3, b"b".to_vec())];
     cutter.room().extend_from_slice(&stream(&frames));
     for (kind, seq, body) in frames {
         assert_eq!(cutter.next_frame(), Ok(Some(Framed { kind, seq, body: body.into() })));
