@@ -178,6 +178,9 @@ pub struct Welcome {
     /// Where its program lies; nothing when that was removed or replaced since.
     #[serde(default)]
     pub program: Option<std::path::PathBuf>,
+    /// From which versions of a front's state its program can go on, in that front's place.
+    #[serde(default)]
+    pub resumes: Vec<u32>,
 }
 
 /// The ends of a line that is too long: the body of [`Kind::TooLong`].

@@ -9,9 +9,12 @@ pub mod hubs;
 mod input;
 mod ledger;
 mod output;
+pub mod resume;
 pub mod run;
 mod shadow;
+pub mod signals;
 pub mod starts;
+mod threads;
 mod words;
 
 use std::io::{self, BufWriter, Write};
@@ -50,6 +53,8 @@ pub struct Front {
 struct Book {
     ledger: Ledger,
     shadow: Shadow,
+    /// Whatever was read is heard at once, whether there is room or not.
+    is_hurried: bool,
 }
 
 impl Book {
@@ -279,6 +284,17 @@ impl Front {
         lock(&self.book).ledger.len()
     }
 
+    /// Waits for no room from here on: whoever reads is to stop.
+    pub fn hurry(&self) {
+        lock(&self.book).is_hurried = true;
+        self.answered.notify_all();
+    }
+
+    /// Waits for room again.
+    pub fn take_time(&self) {
+        lock(&self.book).is_hurried = false;
+    }
+
     fn next_seq(&self) -> u64 {
         self.ids.next(stamp::now_ms()).number().unsigned_abs()
     }
@@ -291,7 +307,7 @@ impl Front {
     /// Waits until there is room for one more request.
     fn room(&self) -> MutexGuard<'_, Book> {
         let mut book = lock(&self.book);
-        while book.is_full() {
+        while book.is_full() && !book.is_hurried {
             book = self.answered.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
         book

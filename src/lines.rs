@@ -98,11 +98,24 @@ pub struct Cutter {
     spare: Spare,
 }
 
-#[derive(Debug, Default)]
-struct Excess {
-    head: Vec<u8>,
-    tail: Vec<u8>,
-    bytes: usize,
+/// What was read of a line that has not ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Its bytes, or the newest of them.
+    pub half: Vec<u8>,
+    /// What is kept of those before, when it is over the limit.
+    pub too_long: Option<Excess>,
+}
+
+/// The ends of a line that is over the limit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Its first bytes.
+    pub head: Vec<u8>,
+    /// Its last bytes so far.
+    pub tail: Vec<u8>,
+    /// How many bytes it has so far.
+    pub bytes: usize,
 }
 
 impl Cutter {
@@ -111,6 +124,19 @@ impl Cutter {
     pub fn new(line_bytes_max: usize) -> Self {
         let spare = Spare::default();
         Self { buffer: Vec::new(), start: 0, searched: 0, line_bytes_max, too_long: None, spare }
+    }
+
+    /// Goes on where another one stopped.
+    #[must_use]
+    pub fn with_rest(line_bytes_max: usize, rest: Rest) -> Self {
+        Self { buffer: rest.half, too_long: rest.too_long, ..Self::new(line_bytes_max) }
+    }
+
+    /// What is left when every line that was there was taken.
+    #[must_use]
+    pub fn into_rest(mut self) -> Rest {
+        self.compact();
+        Rest { half: self.buffer, too_long: self.too_long }
     }
 
     /// Where the next bytes are to be added.
@@ -251,6 +277,24 @@ mod tests {
         let expected = ["{\"a\":1}", "{\"b\":2}", "13 13 0123456789abc", "{\"c\":3}"];
         for chunk in 1..=input.len() {
             assert_eq!(lines(input, chunk, 10), expected, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn one_goes_on_where_another_stopped() {
+        let input = b"first\n0123456789abc\n{\"c\":3}\n";
+        for at in 0..=input.len() {
+            let (before, after) = input.split_at(at);
+            let mut cutter = Cutter::new(10);
+            cutter.room().extend_from_slice(before);
+            let mut seen: Vec<Line> = std::iter::from_fn(|| cutter.next_line()).collect();
+            let mut cutter = Cutter::with_rest(10, cutter.into_rest());
+            cutter.room().extend_from_slice(after);
+            seen.extend(std::iter::from_fn(|| cutter.next_line()));
+            let [Line::Whole(_), Line::TooLong { tail, bytes: 13, .. }, Line::Whole(last)] = &seen[..] else {
+                panic!("{at}: {seen:?}")
+            };
+            assert_eq!((&tail[..], &last[..]), (&b"0123456789abc"[..], &b"{\"c\":3}"[..]), "stopped at {at}");
         }
     }
 

@@ -26,6 +26,10 @@ pub struct Args {
     /// Serves in this one process, without a hub behind it: what dies then is the session
     #[arg(long)]
     in_process: bool,
+    /// Goes on with a session that an older bridge left in this process; its state is open under this number
+    #[cfg(unix)]
+    #[arg(long, value_name = "NUMBER", hide = true, require_equals = true)]
+    resume: Option<std::os::fd::RawFd>,
 }
 
 /// Serves until the client goes away.
@@ -33,7 +37,14 @@ pub struct Args {
 /// # Errors
 /// When stdin or stdout is closed from the start, or there is no place for the data.
 pub fn run(args: &Args, overrides: Overrides) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    let _log = front::signals::quiet(|| logging::start(None));
+    #[cfg(not(unix))]
     let _log = logging::start(None);
+    #[cfg(unix)]
+    if let Some(state) = args.resume {
+        return Ok(front::run::resume(&Paths::find(overrides)?, state)?);
+    }
     if std::io::stdin().is_terminal() {
         tracing::info!("stdin is a terminal: this is what an AI client starts; see bridge serve --help");
     }

@@ -6,6 +6,8 @@
 //! it may be done twice. A request that was under way in two hub deaths may be what they died of, and is not
 //! done a third time. The next hub records what became of a request, and answers it.
 
+pub mod kept;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

@@ -5,22 +5,26 @@ mod absence;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::process::{Pid, WaitOptions};
 
 use crate::config::settings::Settings;
 use crate::environment::Environment;
 use crate::frames::{self, Cutter as Frames, Hello, Kind, Leaving, Variables, Why};
-use crate::front::Front;
 use crate::front::hubs::{Hub, Hubs, kill};
-use crate::front::input::read_in;
+use crate::front::input::Input;
 use crate::front::output::{ToClient, to_client};
+use crate::front::resume::state::{self, BadState, Left};
+use crate::front::resume::{self, exec};
+use crate::front::threads::{Ending, Threads};
+use crate::front::{Front, signals};
+use crate::lines::Rest;
 use crate::pages;
 use crate::paths::Paths;
 use crate::pipes;
@@ -42,9 +46,6 @@ const SILENCES_MAX: u32 = 2;
 /// A hub that is gone lets go of the pipe within this, or is ended.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
 
-/// After the client has gone, the front is gone within this whatever the hub does.
-const END_WITHIN: Duration = Duration::from_millis(450);
-
 /// How much is read of a hub at once, in bytes, unless a frame is known to be longer.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -64,78 +65,126 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
     let no_hub = |error: io::Error| NoHub(error.to_string());
     let id = SessionId::of_front(stamp::now_ms());
     let lock = SessionLock::create(&paths.data_dir, id).map_err(no_hub)?;
-    let mut life = Life {
-        front: Arc::default(),
-        hubs: Hubs::of(paths),
-        hello: Hello {
-            versions: frames::VERSIONS,
-            session: id.to_string(),
-            pid: std::process::id(),
-            last_ask: 0,
-            again: false,
-            config: paths.config_file.clone(),
-            environment: Variables(Environment::own().texts()),
-            folder: std::env::current_dir().ok(),
-            bridge: version::own().into(),
-        },
-        ending: Arc::default(),
-    };
-    let first = life.first_hub().map_err(|error| NoHub(error.to_string()))?;
+    let (mut hubs, hello) = (Hubs::of(paths), hello(paths, id));
+    let first = absence::first_hub(&mut hubs, &hello).map_err(|error| NoHub(error.to_string()))?;
     let (stdin, stdout) = pipes::take_files().map_err(no_hub)?;
-    life.hear_signals().map_err(no_hub)?;
+    let (front, ending, mut out) = (Arc::default(), Ending::default(), to_client(stdout));
     let line_bytes_max =
         first.as_ref().map_or(Settings::default().in_line_max_bytes, |hub| hub.welcome.line_bytes_max);
-    life.read(stdin, line_bytes_max).map_err(no_hub)?;
+    let input = Input::new(stdin, line_bytes_max, Rest::default());
+    let threads = Threads::begin(&front, &ending, input).map_err(no_hub)?;
     match &first {
         Some(hub) => tracing::info!(session = %id, hub = hub.welcome.pid, "serving through a hub"),
         None => tracing::warn!(session = %id, "hub was stopped by its user, waiting for bridge start"),
     }
-    pages::keep_nothing_large();
-    if let Err(error) = life.serve(first, &mut to_client(stdout)) {
-        tracing::warn!(%error, "client does not read any more");
-        life.end(StopReason::OutputClosed);
-    }
-    tracing::info!(reason = life.ending.get().map(|reason| reason.word()), "stopped");
-    lock.release();
+    let mut life = Life { front, hubs, hello, ending, threads, lock };
+    let served = life.serve(first, &mut out);
+    life.end(served);
     Ok(())
 }
 
-struct Life {
-    front: Arc<Front>,
+/// Goes on with a session that an older program of this process has left, as its state tells.
+///
+/// # Errors
+/// When the state cannot be understood, or its ends are not there: the session is over then.
+pub fn resume(paths: &Paths, state: RawFd) -> Result<(), BadState> {
+    let Left { front, session, ends, welcome, rest } = state::read(exec::taken(state)?)?;
+    let id = SessionId::parse(&session).ok_or(BadState::Torn)?;
+    let lock = SessionLock::taken_over(&paths.data_dir, id, exec::taken(ends.lock)?)?;
+    let (stdin, mut out) = (exec::taken(ends.stdin)?, to_client(exec::taken(ends.stdout)?));
+    let stream = UnixStream::from(OwnedFd::from(exec::taken(ends.hub)?));
+    let hub = Hub { stream, dispatched: exec::taken(ends.dispatched)?, welcome };
+    let (front, ending) = (Arc::new(front), Ending::default());
+    let (pid, unanswered) = (hub.welcome.pid, front.unanswered());
+    let threads = Threads::begin(&front, &ending, Input::new(stdin, hub.welcome.line_bytes_max, rest))?;
+    tracing::info!(session = %id, hub = pid, version = version::own(), unanswered, "going on as a newer bridge");
+    // Hubs of the older program that have ended: nobody else waits for them.
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+    let mut life = Life { front, hubs: Hubs::of(paths), hello: hello(paths, id), ending, threads, lock };
+    let served = life.talk(hub, &mut out).and_then(|next| {
+        // This one too, if it was.
+        let _ = rustix::process::waitpid(pid.try_into().ok().and_then(Pid::from_raw), WaitOptions::NOHANG);
+        life.go_on(next, &mut out)
+    });
+    life.end(served);
+    Ok(())
+}
+
+/// A front at work.
+pub struct Life {
+    /// Its session.
+    pub front: Arc<Front>,
     hubs: Hubs,
     hello: Hello,
     /// The client has gone, and why.
-    ending: Arc<OnceLock<StopReason>>,
+    pub ending: Ending,
+    /// Who listens.
+    pub threads: Threads,
+    /// What shows that the session lives.
+    pub lock: SessionLock,
+}
+
+fn hello(paths: &Paths, session: SessionId) -> Hello {
+    Hello {
+        versions: frames::VERSIONS,
+        session: session.to_string(),
+        pid: std::process::id(),
+        last_ask: 0,
+        again: false,
+        config: paths.config_file.clone(),
+        environment: Variables(Environment::own().texts()),
+        folder: std::env::current_dir().ok(),
+        bridge: version::own().into(),
+    }
 }
 
 impl Life {
-    /// Goes from hub to hub until the client has gone.
+    /// The session that the client has.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.hello.session
+    }
+
     fn serve(&mut self, first: Option<Hub>, out: &mut ToClient) -> io::Result<()> {
-        let mut next = match first {
+        let first = match first {
             Some(hub) => Some(hub),
             None => self.next_hub(None, out)?,
         };
-        while let Some(mut hub) = next {
-            let attaching = {
-                let (front, stream) = (Arc::clone(&self.front), hub.stream.try_clone()?);
-                thread::Builder::new().name("bridge-attach".into()).spawn(move || front.attach(stream))?
-            };
-            let conversation = converse(&self.front, &mut hub, out);
-            // Whoever writes to it is told; a hub that is only silent hears of it too.
-            let _ = hub.stream.shutdown(Shutdown::Both);
-            let _ = attaching.join();
-            let parting = conversation?;
-            if parting == Parting::Silent {
-                kill(hub.welcome.pid);
-            }
-            if self.ending.get().is_some() {
-                return Ok(());
-            }
-            last_dispatched(&self.front, &mut hub)?;
-            self.hello.again = true;
-            next = self.next_hub(self.part(&hub, parting, out)?, out)?;
+        self.go_on(first, out)
+    }
+
+    /// Goes from hub to hub until the client has gone.
+    fn go_on(&mut self, mut next: Option<Hub>, out: &mut ToClient) -> io::Result<()> {
+        while let Some(hub) = next {
+            resume::as_newer(self, &hub, out)?;
+            next = self.talk(hub, out)?;
         }
         Ok(())
+    }
+
+    /// Serves the client through one hub as long as there is that; then there is the next one, or the client has gone.
+    fn talk(&mut self, mut hub: Hub, out: &mut ToClient) -> io::Result<Option<Hub>> {
+        let attaching = {
+            let (front, stream) = (Arc::clone(&self.front), hub.stream.try_clone()?);
+            let attach = move || front.attach(stream);
+            signals::quiet(|| thread::Builder::new().name("bridge-attach".into()).spawn(attach))?
+        };
+        pages::keep_nothing_large();
+        let conversation = converse(&self.front, &mut hub, out);
+        // Whoever writes to it is told; a hub that is only silent hears of it too.
+        let _ = hub.stream.shutdown(Shutdown::Both);
+        let _ = attaching.join();
+        let parting = conversation?;
+        if parting == Parting::Silent {
+            kill(hub.welcome.pid);
+        }
+        if self.ending.get().is_some() {
+            return Ok(None);
+        }
+        last_dispatched(&self.front, &mut hub)?;
+        self.hello.again = true;
+        let left = self.part(&hub, parting, out)?;
+        self.next_hub(left, out)
     }
 
     /// The hub is gone: what is said of it, and why it went, if it said so.
@@ -158,73 +207,16 @@ impl Life {
         Ok(left)
     }
 
-    /// Reads the client on a thread of its own.
-    fn read(&self, mut stdin: File, line_bytes_max: usize) -> io::Result<()> {
-        let (front, ending) = (Arc::clone(&self.front), Arc::clone(&self.ending));
-        thread::Builder::new().name("bridge-read".into()).spawn(move || {
-            let reason = match read_in(&front, &mut stdin, line_bytes_max) {
-                Ok(()) => StopReason::EndOfInput,
-                Err(error) => {
-                    tracing::error!(%error, "stdin cannot be read");
-                    StopReason::InputFault
-                }
-            };
-            end(&front, &ending, reason);
-        })?;
-        Ok(())
-    }
-
-    fn hear_signals(&self) -> io::Result<()> {
-        let (front, ending) = (Arc::clone(&self.front), Arc::clone(&self.ending));
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        thread::Builder::new().name("bridge-signals".into()).spawn(move || {
-            let mut heard = false;
-            for signal in signals.forever() {
-                if heard {
-                    end_now(128 + signal);
-                }
-                heard = true;
-                let (front, ending) = (Arc::clone(&front), Arc::clone(&ending));
-                let reason = match signal {
-                    SIGTERM => StopReason::Terminate,
-                    SIGHUP => StopReason::HangUp,
-                    _ => StopReason::Interrupt,
-                };
-                // A hub that does not read must not keep the second signal from being heard.
-                let ending = move || end(&front, &ending, reason);
-                if thread::Builder::new().name("bridge-end".into()).spawn(ending).is_err() {
-                    end_now(128 + signal);
-                }
+    fn end(self, served: io::Result<()>) {
+        if let Err(error) = served {
+            tracing::warn!(%error, "client does not read any more");
+            if self.ending.set(StopReason::OutputClosed).is_ok() {
+                self.front.bye(StopReason::OutputClosed.word());
             }
-        })?;
-        Ok(())
-    }
-
-    fn end(&self, reason: StopReason) {
-        if self.ending.set(reason).is_ok() {
-            self.front.bye(reason.word());
         }
+        tracing::info!(reason = self.ending.get().map(|reason| reason.word()), "stopped");
+        self.lock.release();
     }
-}
-
-/// Tells the hub that the client has gone, and sees to it that the front ends.
-fn end(front: &Front, ending: &OnceLock<StopReason>, reason: StopReason) {
-    if ending.set(reason).is_err() {
-        return;
-    }
-    let late = || {
-        thread::sleep(END_WITHIN);
-        end_now(0);
-    };
-    if thread::Builder::new().name("bridge-late".into()).spawn(late).is_err() {
-        end_now(0);
-    }
-    front.bye(reason.word());
-}
-
-#[expect(clippy::exit, reason = "whoever waits for the hub or for the client would wait for ever")]
-fn end_now(code: i32) -> ! {
-    std::process::exit(code)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What a session is beside its unanswered requests, so that the next hub can go on with it.
 
+pub mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;

@@ -132,12 +132,29 @@ impl CallIds {
         Self { salt: fastrand::i64(0..1 << (LOW_BITS - COUNTER_BITS)), last: AtomicI64::new(0) }
     }
 
+    /// Goes on after the newest id of another generator, with the same salt.
+    #[must_use]
+    pub const fn after(newest: CallId) -> Self {
+        let counter = newest.0 & ((1 << COUNTER_BITS) - 1);
+        let last = AtomicI64::new((newest.0 >> LOW_BITS << COUNTER_BITS) | counter);
+        Self { salt: (newest.0 >> COUNTER_BITS) & ((1 << (LOW_BITS - COUNTER_BITS)) - 1), last }
+    }
+
+    /// The newest id; one before all others when none was given out.
+    #[must_use]
+    pub fn newest(&self) -> CallId {
+        self.id(self.last.load(Ordering::Relaxed))
+    }
+
     /// The next id, for a call that started at `now_ms` (Unix milliseconds).
     pub fn next(&self, now_ms: i64) -> CallId {
         let floor = CallId::first_at(now_ms).0 >> (LOW_BITS - COUNTER_BITS);
         let after = |last: i64| floor.max(last + 1);
         let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
-        let drawn = after(last.unwrap_or_else(|last| last));
+        self.id(after(last.unwrap_or_else(|last| last)))
+    }
+
+    fn id(&self, drawn: i64) -> CallId {
         let (ms, counter) = (drawn >> COUNTER_BITS, drawn & ((1 << COUNTER_BITS) - 1));
         CallId((ms << LOW_BITS) | (self.salt << COUNTER_BITS) | counter)
     }
@@ -176,6 +193,20 @@ mod tests {
         let ids = CallIds::new();
         let drawn: Vec<_> = (0..5_000).map(|n| ids.next(NOW_MS - n / 1_000)).collect();
         assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_generator_goes_on_after_another_one() {
+        let mut ids = CallIds::new();
+        let mut drawn = vec![ids.newest()];
+        for _ in 0..5 {
+            drawn.extend((0..1_500).map(|_| ids.next(NOW_MS)));
+            assert_eq!(drawn.last(), Some(&ids.newest()));
+            ids = CallIds::after(ids.newest());
+        }
+        assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]));
+        let salt = |id: &CallId| id.number() >> COUNTER_BITS & 0xfff;
+        assert!(drawn.iter().all(|id| salt(id) == salt(&drawn[0])));
     }
 
     #[test]

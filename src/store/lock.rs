@@ -35,9 +35,26 @@ impl SessionLock {
         Ok(Self { path, held: file })
     }
 
+    /// Goes on holding a lock that another program of this process took; `held` is its file.
+    ///
+    /// # Errors
+    /// When it is locked by somebody else.
+    #[cfg(unix)]
+    pub fn taken_over(data_dir: &Path, id: SessionId, held: File) -> io::Result<Self> {
+        held.try_lock()?;
+        Ok(Self { path: lock_path(data_dir, id), held })
+    }
+
     /// Removes the file: for an orderly end, after the session's row is closed.
     pub fn release(self) {
         remove(&self.path);
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for SessionLock {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.held.as_fd()
     }
 }
 

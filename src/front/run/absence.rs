@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::frames::Why;
-use crate::front::hubs::{Hub, NoHub};
+use crate::frames::{Hello, Why};
+use crate::front::hubs::{Hub, Hubs, NoHub};
 use crate::front::output::ToClient;
 use crate::front::run::Life;
 
@@ -17,23 +17,23 @@ const FIRST_HUB_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether a hub that was stopped is back, while nothing needs it.
 const DOZE: Duration = Duration::from_millis(250);
 
-impl Life {
-    /// The first hub; `None` when none is to be started before its user says so.
-    ///
-    /// # Errors
-    /// When none can be started.
-    pub(super) fn first_hub(&mut self) -> Result<Option<Hub>, NoHub> {
-        let deadline = Instant::now() + FIRST_HUB_WITHIN;
-        loop {
-            match self.hubs.look(&self.hello) {
-                Ok(hub) => return Ok(Some(hub)),
-                Err(NoHub::Held) => return Ok(None),
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => self.hubs.rest(),
-            }
+/// The first hub; `None` when none is to be started before its user says so.
+///
+/// # Errors
+/// When none can be started.
+pub(super) fn first_hub(hubs: &mut Hubs, hello: &Hello) -> Result<Option<Hub>, NoHub> {
+    let deadline = Instant::now() + FIRST_HUB_WITHIN;
+    loop {
+        match hubs.look(hello) {
+            Ok(hub) => return Ok(Some(hub)),
+            Err(NoHub::Held) => return Ok(None),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => hubs.rest(),
         }
     }
+}
 
+impl Life {
     /// The hub after one that died, or that ended for a reason; `None` when the client has gone.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tokio::io::Interest;
 
 use crate::environment::{Environment, Folder};
 use crate::frames::{self, Hello, Variables, Welcome};
+use crate::front::resume::state;
 use crate::local::Stream;
 use crate::paths::Paths;
 use crate::pipes::{self, Stdio};
@@ -75,6 +76,7 @@ impl Hub {
             line_bytes_max: client.line_bytes_max(),
             bridge: version::own().into(),
             program: self.program.clone(),
+            resumes: vec![state::VERSION],
         };
         admission::welcome(&stream, &welcome).await?;
         let (oldest, newest) = versions;
