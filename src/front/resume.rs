@@ -33,14 +33,16 @@ pub fn as_newer(life: &mut Life, hub: &Hub, out: &mut ToClient) -> io::Result<()
     }
     out.flush()?;
     let Some(input) = life.threads.reading.stop(&life.front)? else {
-        tracing::warn!("the client's end cannot be handed over, this program goes on");
+        if life.ending.get().is_none() {
+            tracing::warn!(newer = hub.welcome.bridge, "client cannot be handed over, this bridge goes on");
+        }
         return Ok(());
     };
     life.threads.signals.stop();
     let (stdin, rest) = input.into_parts();
     if life.ending.get().is_none() {
         let Err(error) = replace(life, hub, out, (&stdin, &rest));
-        tracing::warn!(%error, newer = hub.welcome.bridge, "newer bridge cannot be run, this program goes on");
+        tracing::warn!(%error, newer = hub.welcome.bridge, "newer bridge cannot be run, this one goes on");
     }
     let input = Input::new(stdin, hub.welcome.line_bytes_max, rest);
     life.threads = Threads::begin(&life.front, &life.ending, input)?;

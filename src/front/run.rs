@@ -165,8 +165,15 @@ impl Life {
     /// Serves the client through one hub as long as there is that; then there is the next one, or the client has gone.
     fn talk(&mut self, mut hub: Hub, out: &mut ToClient) -> io::Result<Option<Hub>> {
         let attaching = {
-            let (front, stream) = (Arc::clone(&self.front), hub.stream.try_clone()?);
-            let attach = move || front.attach(stream);
+            let (front, ending) = (Arc::clone(&self.front), Arc::clone(&self.ending));
+            let stream = hub.stream.try_clone()?;
+            let attach = move || {
+                front.attach(stream);
+                // Who went before had nobody to say so to.
+                if let Some(reason) = ending.get() {
+                    front.bye(reason.word());
+                }
+            };
             signals::quiet(|| thread::Builder::new().name("bridge-attach".into()).spawn(attach))?
         };
         pages::keep_nothing_large();

@@ -63,6 +63,7 @@ mod life;
 mod noise;
 mod pool;
 mod record_trouble;
+mod reexec;
 mod reload;
 mod said;
 mod secrets;
