@@ -154,3 +154,6 @@ fn is_called(stdin: &impl AsFd, called: &OwnedFd) -> io::Result<bool> {
     let [call, _] = ends;
     Ok(!call.revents().is_empty() && was_called(called)?)
 }
+
+#[cfg(test)]
+mod tests;

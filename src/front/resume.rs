@@ -67,11 +67,6 @@ fn replace(life: &Life, hub: &Hub, out: &ToClient, input: (&File, &Rest)) -> io:
     let mut file = exec::private_file()?;
     state::write(&mut file, &life.front, life.session(), ends, &hub.welcome, rest)?;
     let kept = [stdin.as_fd(), stdout, lock, hub.stream.as_fd(), hub.dispatched.as_fd(), file.as_fd()];
-    tracing::info!(
-        newer = hub.welcome.bridge,
-        unanswered = life.front.unanswered(),
-        "newer bridge takes over"
-    );
     Err(exec::replace(&program, file.as_raw_fd(), &kept))
 }
 
