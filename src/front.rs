@@ -20,6 +20,7 @@ mod words;
 use std::io::{self, BufWriter, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Front {
     answered: Condvar,
     /// A request came while there is no hub, or the session ends.
     came: Condvar,
+    /// A hub knows why the session ends.
+    is_told: AtomicBool,
     ids: CallIds,
 }
 
@@ -265,11 +268,19 @@ impl Front {
 
     /// Says why the session ends.
     pub fn bye(&self, reason: &'static str) {
-        write_due(
-            &mut lock(&self.way),
-            &[Due { seq: 0, kind: Kind::Bye, line: Bytes::from_static(reason.as_bytes()) }],
-        );
+        let mut way = lock(&self.way);
+        write_due(&mut way, &[Due { seq: 0, kind: Kind::Bye, line: Bytes::from_static(reason.as_bytes()) }]);
+        if way.is_some() {
+            self.is_told.store(true, Ordering::Release);
+        }
+        drop(way);
         self.came.notify_all();
+    }
+
+    /// Whether a hub was told why the session ends.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Acquire)
     }
 
     /// The newest id under which the client was asked something.

@@ -51,7 +51,7 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
     // Few are active, and they need not be among the newest.
     let rows_max = if args.active { u32::MAX } else { args.limit };
     let rows = reader.sessions(rows_max).context("the record cannot be read")?;
-    let mut rows: Vec<_> = rows.into_iter().map(|row| (state(&row, data_dir), row)).collect();
+    let mut rows: Vec<_> = rows.into_iter().map(|row| state(row, data_dir)).collect();
     rows.retain(|(state, _)| !args.active || *state == State::Active);
     rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     let text = if args.json {
@@ -62,14 +62,19 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
     words::say(out, &text)
 }
 
-/// An open row whose lock nobody holds is a crash that no bridge has seen yet.
-fn state(row: &SessionRow, data_dir: &Path) -> State {
-    let alive = || SessionId::parse(&row.id).is_some_and(|id| lock::is_alive(data_dir, id));
-    match (&row.closed_at, row.close_reason.as_deref()) {
-        (None, _) if alive() => State::Active,
-        (None, _) | (_, Some("crashed")) => State::Crashed,
-        _ => State::Closed,
+/// An open row whose lock nobody holds is an end that no bridge has seen yet: a crash, unless its client left a
+/// reason.
+fn state(mut row: SessionRow, data_dir: &Path) -> (State, SessionRow) {
+    let id = SessionId::parse(&row.id).filter(|_| row.closed_at.is_none());
+    if id.is_some_and(|id| lock::is_alive(data_dir, id)) {
+        return (State::Active, row);
     }
+    row.close_reason = row.close_reason.or_else(|| lock::reason(data_dir, id?));
+    let state = match row.close_reason.as_deref() {
+        None | Some("crashed") => State::Crashed,
+        Some(_) => State::Closed,
+    };
+    (state, row)
 }
 
 impl State {
@@ -197,12 +202,19 @@ mod tests {
     #[test]
     fn an_open_row_without_its_lock_is_a_crash() {
         let dir = tempfile::tempdir().unwrap();
-        let open = row(1, None);
-        let lock = SessionLock::create(dir.path(), SessionId::parse(&open.id).unwrap()).unwrap();
-        assert_eq!(state(&open, dir.path()), State::Active);
+        let is = |row| state(row, dir.path()).0;
+        let create = || {
+            let id = SessionId::parse(&row(0, None).id).unwrap();
+            SessionLock::create(dir.path(), id).unwrap()
+        };
+        let lock = create();
+        assert_eq!(is(row(0, None)), State::Active);
         drop(lock);
-        assert_eq!(state(&open, dir.path()), State::Crashed);
-        assert_eq!(state(&row(1, Some("sigterm")), dir.path()), State::Closed);
+        assert_eq!(is(row(0, None)), State::Crashed);
+        assert_eq!(is(row(0, Some("sigterm"))), State::Closed);
+        create().leave("end_of_input");
+        let (state, row) = state(row(0, None), dir.path());
+        assert_eq!((state, row.close_reason.as_deref()), (State::Closed, Some("end_of_input")));
     }
 
     #[test]

@@ -222,7 +222,10 @@ impl Life {
             }
         }
         tracing::info!(reason = self.ending.get().map(|reason| reason.word()), "stopped");
-        self.lock.release();
+        match self.ending.get() {
+            Some(reason) if !self.front.is_told() => self.lock.leave(reason.word()),
+            _ => self.lock.release(),
+        }
     }
 }
 

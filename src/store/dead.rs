@@ -14,6 +14,9 @@ use crate::store::totals::Ended;
 use crate::store::writer::{Patience, Writer};
 use crate::store::{lock, sql};
 
+/// Why a session ended of which nobody knows more.
+const CRASHED: &str = "crashed";
+
 /// Closes every open session whose lock nobody holds, and its open calls, in one transaction. Two
 /// bridges that do this at once are one after the other, and the second finds nothing.
 pub(super) fn close_dead(
@@ -21,19 +24,25 @@ pub(super) fn close_dead(
     data_dir: &Path,
     is_ours: &dyn Fn(SessionId) -> bool,
 ) -> rusqlite::Result<Recovered> {
-    let recovered = writer.transaction(Patience::Full, |writer| {
+    let (recovered, ended) = writer.transaction(Patience::Full, |writer| {
         let (conn, tally, _) = writer.parts();
-        let mut recovered = Recovered::default();
+        let (mut recovered, mut ended) = (Recovered::default(), Vec::new());
         for (id, client) in open_sessions(conn)? {
             if !is_ours(id) && !lock::is_alive(data_dir, id) {
-                recovered.calls += close_calls(conn, tally, id)?;
-                recovered.sessions.push((id, client));
+                let reason = lock::reason(data_dir, id);
+                let calls = close_calls(conn, tally, id, reason.as_deref().unwrap_or(CRASHED))?;
+                ended.push(id);
+                // Who went in good order is nobody's trouble, unless its calls are.
+                if reason.is_none() || calls > 0 {
+                    recovered.calls += calls;
+                    recovered.sessions.push((id, client));
+                }
             }
         }
-        Ok(recovered)
+        Ok((recovered, ended))
     })?;
-    for (id, _) in &recovered.sessions {
-        lock::remove_of(data_dir, *id);
+    for id in ended {
+        lock::remove_of(data_dir, id);
     }
     lock::remove_leftovers(data_dir);
     Ok(recovered)
@@ -58,8 +67,8 @@ pub(super) fn close_lost(conn: &Connection, tally: &mut Tally, front: SessionId)
     Ok(())
 }
 
-fn close_calls(conn: &Connection, tally: &mut Tally, id: SessionId) -> rusqlite::Result<u64> {
-    conn.prepare_cached(sql::SESSION_CRASHED)?.execute([id.to_string()])?;
+fn close_calls(conn: &Connection, tally: &mut Tally, id: SessionId, reason: &str) -> rusqlite::Result<u64> {
+    conn.prepare_cached(sql::SESSION_DEAD)?.execute([&id.to_string(), reason])?;
     calls_unknown(conn, tally, id)
 }
 

@@ -1,7 +1,7 @@
 //! A lock file per session: the proof that a bridge still serves it. No process ids are guessed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use crate::store::place;
 
 /// A lock file without a session is left alone for this long: its owner may be about to lock it.
 const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
+/// The longest word for a reason, in bytes.
+const REASON_BYTES_MAX: u64 = 32;
 
 /// The lock of one session, held as long as this value lives. The kernel lets go of it when the
 /// process dies, however it dies.
@@ -49,6 +52,14 @@ impl SessionLock {
     pub fn release(self) {
         remove(&self.path);
     }
+
+    /// Leaves the file with the reason: for an orderly end while nobody is there to close the session's row. Who
+    /// closes it later takes the word from here.
+    pub fn leave(mut self, reason: &str) {
+        if let Err(error) = self.held.write_all(reason.as_bytes()) {
+            tracing::debug!(path = %self.path.display(), %error, "reason of the end not written");
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -80,6 +91,16 @@ fn is_held(data_dir: &Path, id: SessionId) -> bool {
         Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
+}
+
+/// Why a session ended whose client went in good order while nobody could close its row.
+#[must_use]
+pub fn reason(data_dir: &Path, id: SessionId) -> Option<String> {
+    let file = File::open(lock_path(data_dir, id.front())).ok()?;
+    let mut word = String::new();
+    file.take(REASON_BYTES_MAX).read_to_string(&mut word).ok()?;
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_word.then_some(word)
 }
 
 /// Removes the file of a session that is known to be dead.
@@ -137,6 +158,19 @@ mod tests {
         assert!(is_alive(dir.path(), front.nth(2)));
         drop(lock);
         assert!(!is_alive(dir.path(), front.nth(2)));
+    }
+
+    #[test]
+    fn who_closes_the_row_later_learns_why_the_client_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let front = SessionId::of_front(1_795_232_400_123);
+        let lock = SessionLock::create(dir.path(), front).unwrap();
+        assert_eq!(reason(dir.path(), front), None);
+        lock.leave("end_of_input");
+        assert!(!is_alive(dir.path(), front));
+        assert_eq!(reason(dir.path(), front.nth(1)).as_deref(), Some("end_of_input"));
+        fs::write(lock_path(dir.path(), front), "12345").unwrap();
+        assert_eq!(reason(dir.path(), front), None);
     }
 
     #[test]

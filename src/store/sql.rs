@@ -134,13 +134,13 @@ pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const OPEN_SESSIONS: &str =
     "SELECT id, client_name FROM mcp_sessions WHERE closed_at IS NULL ORDER BY id";
 
-/// Nobody knows when a crashed session ended; it lived when it was last active, which is also when the
+/// Nobody knows when a dead session ended; it lived when it was last active, which is also when the
 /// newest of its open calls began. Before [`CALLS_UNKNOWN`].
-pub(super) const SESSION_CRASHED: &str = "
+pub(super) const SESSION_DEAD: &str = "
 UPDATE mcp_sessions
 SET closed_at = max(last_active, coalesce((SELECT max(started_at) FROM tool_calls
                                            WHERE session_id = ?1 AND outcome IS NULL), last_active)),
-    close_reason = 'crashed'
+    close_reason = ?2
 WHERE id = ?1";
 
 pub(super) const CALLS_UNKNOWN: &str = "

@@ -30,6 +30,25 @@ fn a_hub_that_was_stopped_comes_back_with_the_next_request() {
 }
 
 #[test]
+fn a_client_that_goes_while_no_hub_runs_has_not_crashed() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "first");
+    does(&room, &["stop"]);
+    assert!(bridge.end().success());
+    let said = room.said(&["sessions"]);
+    assert!(said.contains("end_of_input"), "{said}");
+    let mut next = room.start();
+    next.initialize();
+    let closed = || room.rows("SELECT close_reason FROM mcp_sessions WHERE closed_at IS NOT NULL");
+    wait_until("the next hub closes it", || closed() == [[json!("end_of_input")]]);
+    assert!(!room.text("data/logs/hub.log").contains("recovered after a crash"));
+    drop(hubs);
+}
+
+#[test]
 fn a_hold_lasts_until_bridge_start() {
     let room = echo();
     let _hubs = Hubs(&room);
