@@ -42,6 +42,9 @@ const LOCK_WITHIN: Duration = Duration::from_secs(5);
 /// How often a lock is tried that somebody holds who does not listen.
 const LOCK_LOOK: Duration = Duration::from_millis(1);
 
+/// Whoever waits for a lock that is free has it within this.
+const TAKEN_WITHIN: Duration = Duration::from_millis(200);
+
 /// How often the hub looks whether its door still stands, and whether it is of use.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -110,8 +113,7 @@ async fn elect(door: &Door) -> std::io::Result<Option<Taken>> {
                 took(&lock);
                 return match open(door).await {
                     Ok(listener) => Ok(Some(Taken { listener, lock })),
-                    // One that waits for this lock listens already.
-                    Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(None),
+                    Err(error) if error.kind() == ErrorKind::AddrInUse => outlast(door, lock).await,
                     Err(error) => Err(error),
                 };
             }
@@ -124,6 +126,20 @@ async fn elect(door: &Door) -> std::io::Result<Option<Taken>> {
             }
         }
     }
+}
+
+/// Somebody listens who does not hold the lock. One that is to be the hub takes it as soon as it can; whoever does
+/// not take it hangs, and its door is taken over.
+async fn outlast(door: &Door, lock: File) -> std::io::Result<Option<Taken>> {
+    lock.unlock()?;
+    tokio::time::sleep(TAKEN_WITHIN).await;
+    if lock.try_lock().is_err() {
+        return Ok(None);
+    }
+    took(&lock);
+    let listener = door.take_over()?;
+    tracing::warn!("somebody listens who is no hub, the door is taken over");
+    Ok(Some(Taken { listener, lock }))
 }
 
 /// The file whose lock is the hub's place.
@@ -325,9 +341,10 @@ mod tests {
         std::fs::create_dir(room.path().join("run")).unwrap();
         let Taken { listener, lock } = elect(&door).await.unwrap().unwrap();
         assert!(elect(&door).await.unwrap().is_none());
+        drop((lock, listener));
+        let Taken { listener, lock } = elect(&door).await.unwrap().expect("the dead hold no lock");
         drop(lock);
-        assert!(elect(&door).await.unwrap().is_none(), "one that waits for its lock listens");
-        drop(listener);
-        assert!(elect(&door).await.unwrap().is_some(), "the dead hold no lock");
+        assert!(elect(&door).await.unwrap().is_some(), "whoever only listens is none");
+        assert!(!listener.stands());
     }
 }

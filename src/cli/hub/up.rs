@@ -39,20 +39,10 @@ pub fn named(hub: &Value) -> String {
 
 /// Whether the hub with this process has let go of its place; waits for it so long.
 pub fn has_ended(paths: &Paths, pid: u64, within: Duration) -> bool {
-    let file = Hall::of(&paths.data_dir).door(local::HUB).lock_file();
-    let is_free = || match File::open(&file) {
-        // Whoever holds it now has written down who it is, or is about to.
-        Ok(mut lock) => {
-            lock.try_lock().is_ok() || {
-                let mut text = String::new();
-                lock.read_to_string(&mut text).is_ok() && text != pid.to_string()
-            }
-        }
-        Err(_) => true,
-    };
+    let door = Hall::of(&paths.data_dir).door(local::HUB);
     let deadline = Instant::now() + within;
     loop {
-        if is_free() {
+        if door.keeper().is_none_or(|keeper| u64::from(keeper) != pid) {
             return true;
         }
         if Instant::now() >= deadline {
