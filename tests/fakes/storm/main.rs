@@ -88,37 +88,51 @@ fn run() -> Result<ExitCode> {
     for clients in CLIENTS {
         let room = tempfile::tempdir()?;
         let kills = args.kills.div_ceil(CLIENTS.len());
-        faults.extend(weather(room.path(), (&bridge, &fake), clients, kills, &mut waits)?);
+        let (broken, mut waited) = weather(room.path(), (&bridge, &fake), clients, kills)?;
+        say(&format!("  {}", figures(&mut waited)))?;
+        waits.append(&mut waited);
+        faults.extend(broken);
         if !faults.is_empty() {
             say(&format!("the room stays: {}", room.keep().display()))?;
         }
     }
-    waits.sort();
-    let at = |percent: usize| waits.get(waits.len() * percent / 100).copied().unwrap_or_default();
-    say(&format!(
-        "from a kill to the next answer: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-        at(50).as_secs_f64() * 1e3,
-        at(99).as_secs_f64() * 1e3,
-        waits.last().copied().unwrap_or_default().as_secs_f64() * 1e3
-    ))?;
+    say(&figures(&mut waits))?;
     for fault in &faults {
         say(&format!("BROKEN: {fault}"))?;
     }
-    Ok(match (faults.is_empty(), at(50) <= P50_MAX && at(99) <= P99_MAX) {
+    let is_quick = at(&waits, 50) <= P50_MAX && at(&waits, 99) <= P99_MAX;
+    Ok(match (faults.is_empty(), is_quick) {
         (false, _) => ExitCode::FAILURE,
         (true, false) => ExitCode::from(3),
         (true, true) => ExitCode::SUCCESS,
     })
 }
 
-/// One hub after the other, and who stands before them; what promise was broken.
+/// The time from each kill to the next answer in words; sorts it.
+fn figures(waits: &mut [Duration]) -> String {
+    waits.sort();
+    let ms = |wait: Duration| wait.as_secs_f64() * 1e3;
+    format!(
+        "from a kill to the next answer: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        ms(at(waits, 50)),
+        ms(at(waits, 99)),
+        ms(waits.last().copied().unwrap_or_default())
+    )
+}
+
+/// What so many percent of them do not exceed.
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
+}
+
+/// One hub after the other, and who stands before them; what promise was broken, and how long each client waited
+/// after each kill.
 fn weather(
     room: &Path,
     (bridge, fake): (&Path, &Path),
     wires: &[Wires],
     kills: usize,
-    waits: &mut Vec<Duration>,
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, Vec<Duration>)> {
     std::fs::write(room.join("config.toml"), config(room, fake))?;
     let hubs = Hubs::of(room);
     let start = |(number, wires): (usize, &Wires)| Client::start(bridge, room, number, *wires);
@@ -137,7 +151,7 @@ fn weather(
     }
     asking.into_iter().for_each(Asking::stop);
     let took = began.elapsed().as_secs_f64();
-    let (mut faults, mut calls) = (Vec::new(), BTreeMap::new());
+    let (mut faults, mut waits, mut calls) = (Vec::new(), Vec::new(), BTreeMap::new());
     for client in clients {
         let (book, wires) = (Arc::clone(&client.book), client.wires);
         let missing = book.await_all(LAST_ANSWERS);
@@ -150,7 +164,7 @@ fn weather(
     }
     hubs.end();
     faults.extend(record::faults(room, &calls)?);
-    Ok(faults)
+    Ok((faults, waits))
 }
 
 /// How long a hub lives. One in twenty is killed as soon as it has taken its place, while it comes back.
