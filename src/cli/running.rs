@@ -107,5 +107,8 @@ pub fn last_output(stderr: &Value) -> String {
 
 /// What is said when nobody runs.
 pub fn nobody(data_dir: &Path) -> String {
-    format!("No bridge runs on {}.\nAn AI client starts it with `bridge serve`.", data_dir.display())
+    format!(
+        "No bridge runs on {}.\nAn AI client starts it with `bridge serve`, one that is attached with its next request.",
+        data_dir.display()
+    )
 }

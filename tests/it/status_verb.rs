@@ -47,7 +47,9 @@ fn nobody_there_is_said_in_words_and_no_fault() {
     let place = room.data().display().to_string();
     assert_eq!(
         room.said(&["status"]),
-        format!("No bridge runs on {place}.\nAn AI client starts it with `bridge serve`.\n")
+        format!(
+            "No bridge runs on {place}.\nAn AI client starts it with `bridge serve`, one that is attached with its next request.\n"
+        )
     );
     assert_eq!(status(&room), Vec::<Value>::new());
     assert!(!room.path("data/run").exists(), "looking makes nothing");
