@@ -30,6 +30,7 @@ use crate::names::ServerName;
 
 pub mod change;
 pub mod clients;
+pub mod edit;
 mod json;
 pub mod launch;
 pub mod mistake;

@@ -24,10 +24,12 @@ pub mod roster;
 pub mod store;
 
 // Doors to one outside thing each.
+pub mod clients;
 pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod environment;
+pub mod files;
 pub mod frames;
 pub mod lines;
 pub mod local;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A module imports only from lower floors. A folder belongs to the file above it.
-const FLOORS: [(&str, u8); 37] = [
+const FLOORS: [(&str, u8); 39] = [
     // Words: no task, no clock, no outside.
     ("policy", 0),
     ("outcome", 0),
@@ -26,12 +26,15 @@ const FLOORS: [(&str, u8); 37] = [
     ("paths", 1),
     ("credentials", 1),
     ("environment", 1),
+    ("files", 1),
     // What is known and kept; lines are cut out of pipes.
     ("lines", 2),
     ("local", 2),
     ("config", 2),
     ("store", 2),
     ("catalog", 2),
+    // The bridge's entry in other programs' files.
+    ("clients", 3),
     // What a call meets. downstream knows no database, the store knows no MCP.
     ("guard", 3),
     ("control", 3),

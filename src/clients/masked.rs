@@ -1,0 +1,216 @@
+//! A client's file as it may be shown: everything that could be a secret is `***`.
+//!
+//! Of texts only what is known to be harmless stays: commands, folders, and arguments that look like none. All
+//! values of `env` and `headers`, every text outside the map of servers, and every comment are masked.
+
+use jsonc_parser::cst::{CstContainerNode, CstLeafNode, CstNode};
+
+use crate::clients::Client;
+use crate::clients::book::{parsed, word};
+use crate::config::edit::Entry;
+
+const MASK: &str = "***";
+
+/// A text of a client's file, line by line as it is, without secrets. One that is not JSON is masked as a whole.
+#[must_use]
+pub fn text(client: Client, text: &str) -> String {
+    let Some(root) = parsed(text) else { return MASK.to_owned() };
+    for child in root.children() {
+        mask(client, &child, &Where::Outside(0));
+    }
+    root.to_string()
+}
+
+/// An entry of our own configuration, without secrets.
+#[must_use]
+pub fn entry(entry: &Entry) -> Entry {
+    Entry {
+        command: argument(&entry.command).into_owned(),
+        args: arguments(&entry.args),
+        env: entry.env.iter().map(|(name, _)| (name.clone(), MASK.to_owned())).collect(),
+        ..entry.clone()
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone)]
+enum Where {
+    /// So many objects deep, outside the map of servers.
+    Outside(usize),
+    /// It is the map of servers.
+    Map,
+    /// It is a server's entry.
+    Entry,
+    /// It may be shown.
+    Shown,
+    /// It is an argument or a list of them.
+    Arguments,
+    /// Nothing of it may be shown.
+    Hidden,
+}
+
+impl Where {
+    fn below(&self, client: Client, key: &str) -> Self {
+        match self {
+            Self::Outside(1) if key == client.servers_key() => Self::Map,
+            Self::Outside(depth) => Self::Outside(*depth),
+            Self::Map => Self::Entry,
+            Self::Entry => match key {
+                "command" | "args" => Self::Arguments,
+                "cwd" | "type" | "source" => Self::Shown,
+                "env" | "headers" => Self::Hidden,
+                _ => Self::Outside(2),
+            },
+            Self::Shown | Self::Arguments | Self::Hidden => Self::Hidden,
+        }
+    }
+}
+
+fn mask(client: Client, node: &CstNode, place: &Where) {
+    match node {
+        CstNode::Leaf(leaf) => mask_leaf(leaf, place),
+        CstNode::Container(CstContainerNode::ObjectProp(prop)) => {
+            let place = place.below(client, &prop.decoded_name().unwrap_or_default());
+            let value = prop.value();
+            // The name itself stays.
+            for child in prop.children() {
+                let is_value = value.as_ref().is_some_and(|value| value.child_index() == child.child_index());
+                mask(client, &child, if is_value { &place } else { &Where::Shown });
+            }
+        }
+        CstNode::Container(CstContainerNode::Array(items)) if matches!(place, Where::Arguments) => {
+            mask_arguments(client, items);
+        }
+        CstNode::Container(container) => {
+            let place = match place {
+                Where::Outside(depth) => &Where::Outside(depth + 1),
+                place => place,
+            };
+            container.children().iter().for_each(|child| mask(client, child, place));
+        }
+    }
+}
+
+fn mask_leaf(leaf: &CstLeafNode, place: &Where) {
+    match leaf {
+        CstLeafNode::Comment(comment) => {
+            let lines = comment.raw_value();
+            let lines =
+                lines.split('\n').map(|line| if line.starts_with("//") { "// ***" } else { "/* *** */" });
+            comment.set_raw_value(lines.collect::<Vec<_>>().join("\n"));
+        }
+        CstLeafNode::StringLit(text) => match place {
+            Where::Shown => {}
+            Where::Arguments => {
+                let shown = text
+                    .decoded_value()
+                    .map(|value| argument(&value).into_owned())
+                    .unwrap_or(MASK.to_owned());
+                text.set_raw_value(serde_json::Value::from(shown).to_string());
+            }
+            _ if text.raw_value() == "\"\"" => {}
+            _ => text.set_raw_value(format!("\"{MASK}\"")),
+        },
+        CstLeafNode::NumberLit(number) if matches!(place, Where::Hidden) => {
+            number.set_raw_value(MASK.to_owned())
+        }
+        _ => {}
+    }
+}
+
+fn mask_arguments(client: Client, items: &jsonc_parser::cst::CstArray) {
+    let elements = items.elements();
+    let texts: Vec<String> = elements.iter().map(|item| word(item).unwrap_or_default()).collect();
+    for (item, shown) in elements.iter().zip(arguments(&texts)) {
+        match item.as_string_lit() {
+            Some(text) if text.decoded_value().is_ok_and(|value| value == shown) => {}
+            Some(text) => text.set_raw_value(serde_json::Value::from(shown).to_string()),
+            None => mask(client, item, &Where::Hidden),
+        }
+    }
+    for child in items.children() {
+        if child.is_comment() {
+            mask(client, &child, &Where::Hidden);
+        }
+    }
+}
+
+/// Arguments as they may be shown; what follows `--token` and its like is masked too.
+fn arguments(args: &[String]) -> Vec<String> {
+    let mut names_secret = false;
+    let shown = args.iter().map(|arg| {
+        let hides = std::mem::replace(&mut names_secret, announces_secret(arg));
+        if hides && !arg.starts_with('-') { MASK.to_owned() } else { argument(arg).into_owned() }
+    });
+    shown.collect()
+}
+
+/// Whether an argument says that the next one is a secret.
+fn announces_secret(arg: &str) -> bool {
+    arg.starts_with('-') && !arg.contains('=') && sounds_secret(arg)
+}
+
+/// One argument: the value of `NAME=value`, what stands before the `@` and behind the `?` of an address, and
+/// whatever looks like a key are masked.
+fn argument(arg: &str) -> std::borrow::Cow<'_, str> {
+    if let Some((scheme, rest)) = arg.split_once("://") {
+        let rest =
+            rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+        let rest = rest.split_once('?').map_or(rest.clone(), |(path, _)| format!("{path}?{MASK}"));
+        return format!("{scheme}://{rest}").into();
+    }
+    if let Some((name, value)) = arg.split_once('=') {
+        // A variable, or a flag that sounds like it.
+        let is_variable = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
+        if is_variable || sounds_secret(name) || looks_secret(value) {
+            return format!("{name}={MASK}").into();
+        }
+    }
+    let words: Vec<&str> = arg.split(' ').collect();
+    let says_bearer = words.iter().any(|word| matches!(*word, "Bearer" | "Basic" | "token"));
+    let names_header = arg.split_once(':').is_some_and(|(name, _)| sounds_secret(name));
+    if says_bearer || names_header || words.iter().any(|word| looks_secret(word)) {
+        return MASK.into();
+    }
+    arg.into()
+}
+
+/// Whether a name is one of a secret: `--api-key`, `GITHUB_TOKEN`.
+fn sounds_secret(name: &str) -> bool {
+    const SOUNDS: [&str; 9] =
+        ["key", "token", "secret", "password", "passwd", "auth", "credential", "bearer", "header"];
+    let name = name.to_ascii_lowercase();
+    SOUNDS.iter().any(|sound| name.contains(sound)) || name == "-p"
+}
+
+/// Whether a text looks like a key that somebody was given: it begins like one, or is long and mixed.
+fn looks_secret(text: &str) -> bool {
+    const STARTS: [&str; 14] = [
+        "sk-",
+        "pk-",
+        "sk_",
+        "pk_",
+        "rk_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xox",
+        "AKIA",
+        "eyJ",
+        "AIza",
+    ];
+    /// Shorter ones are words and versions.
+    const LONG: usize = 20;
+    if STARTS.iter().any(|start| text.starts_with(start)) && text.len() > 8 {
+        return true;
+    }
+    let is_one_word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-+=.~".contains(&b));
+    let has = |is: fn(&u8) -> bool| text.bytes().filter(is).count();
+    let (digits, letters) = (has(u8::is_ascii_digit), has(u8::is_ascii_alphabetic));
+    text.len() >= LONG && is_one_word && digits >= 3 && letters >= 3
+}
+
+#[cfg(test)]
+mod tests;
