@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod demo;
 pub mod hub;
+pub mod install;
 pub mod reload;
 pub mod restart;
 mod running;
@@ -32,6 +33,7 @@ use crate::version;
 #[command(name = "bridge", version = version::own(), max_term_width = 80)]
 #[command(after_help = "Examples:
   bridge demo                          see it survive a crash, in a few seconds
+  bridge install --move-servers        put it in front of your clients' servers
   bridge serve --config ~/mcp.json     what an AI client starts
   bridge status                        what it does now
   bridge stats --since 24h             what happened since yesterday")]
@@ -59,6 +61,8 @@ enum Verb {
     Serve(serve::Args),
     /// Serves all clients of this user; bridge serve starts it and starts it again.
     Hub(hub::Args),
+    /// Puts the bridge into the files of the AI clients that are installed here.
+    Install(install::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
     Status(status::Args),
     /// Has every bridge that runs read its configuration again.
@@ -112,6 +116,7 @@ impl Cli {
         match verb {
             Verb::Serve(args) => serve::run(&args, overrides),
             Verb::Hub(args) => hub::run(&args, overrides),
+            Verb::Install(args) => install::run(&args, overrides, &mut std::io::stdout().lock()),
             Verb::Status(args) => {
                 status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }

@@ -84,9 +84,13 @@ fn missing(path: &Path) -> Result<Found, BadFile> {
     if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
         return Err(BadFile::Dangling(fs::read_link(path)?));
     }
-    let folder = path.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok());
-    may_hold_new_files(folder)?;
-    Ok(Found { path: path.to_owned(), bytes: None })
+    let Some(folder) = path.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok()) else {
+        return Ok(Found { path: path.to_owned(), bytes: None });
+    };
+    may_hold_new_files(Some(folder))?;
+    // As it will be found once it is there.
+    let rest = path.strip_prefix(folder).unwrap_or(path);
+    Ok(Found { path: fs::canonicalize(folder)?.join(rest), bytes: None })
 }
 
 /// What a folder allows is asked by its mode, which holds for an administrator too: it says what was meant.
@@ -101,6 +105,12 @@ fn may_hold_new_files(folder: Option<&Path>) -> Result<(), BadFile> {
         return Err(BadFile::ReadOnlyFolder(folder.to_owned()));
     }
     Ok(())
+}
+
+/// Whether what was found is still there as it was.
+#[must_use]
+pub fn is_still(found: &Found) -> bool {
+    find(&found.path).is_ok_and(|now| now == *found)
 }
 
 /// Puts this into the place of what was found, in one step: whoever reads sees all of the one or all of the

@@ -51,6 +51,8 @@ mod explains;
 mod four_lists;
 mod guarded;
 mod handoff;
+#[cfg(unix)]
+mod install;
 mod legacy_asks;
 mod legacy_bytes;
 mod legacy_cancels;
