@@ -153,7 +153,7 @@ fn take_back(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<
     let plan = |record: &Record| undo::plan(record, &args.clients, args.force);
     let backs = plan(&record);
     if backs.is_empty() {
-        return words::say(out, &undo::nothing(&paths.data_dir));
+        return words::say(out, &undo::nothing(&paths.data_dir, &args.clients));
     }
     undo::show(&backs, out)?;
     let faults = undo::faults(&backs).join(", ");

@@ -150,14 +150,11 @@ fn announces_secret(arg: &str) -> bool {
     arg.starts_with('-') && !arg.contains('=') && sounds_secret(arg)
 }
 
-/// One argument: the value of `NAME=value`, what stands before the `@` and behind the `?` of an address, and
-/// whatever looks like a key are masked.
+/// One argument: the value of `NAME=value`, the secret parts of an address, and whatever looks like a key are
+/// masked.
 fn argument(arg: &str) -> std::borrow::Cow<'_, str> {
     if let Some((scheme, rest)) = arg.split_once("://") {
-        let rest =
-            rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
-        let rest = rest.split_once('?').map_or(rest.clone(), |(path, _)| format!("{path}?{MASK}"));
-        return format!("{scheme}://{rest}").into();
+        return format!("{scheme}://{}", address(rest)).into();
     }
     if let Some((name, value)) = arg.split_once('=') {
         // A variable, or a flag that sounds like it.
@@ -173,6 +170,17 @@ fn argument(arg: &str) -> std::borrow::Cow<'_, str> {
         return MASK.into();
     }
     arg.into()
+}
+
+/// An address without whoever it is for, what looks like a key in its path, and all that is asked of it.
+fn address(rest: &str) -> String {
+    let (rest, asked) = rest.split_once(['?', '#']).map_or((rest, ""), |(rest, _)| (rest, "?***"));
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let host = host.rsplit_once('@').map_or_else(|| host.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let parts = path.into_iter().flat_map(|path| path.split('/'));
+    let parts = parts.map(|part| if looks_secret(part) { MASK } else { part });
+    let path: String = parts.map(|part| format!("/{part}")).collect();
+    format!("{host}{path}{asked}")
 }
 
 /// Whether a name is one of a secret: `--api-key`, `GITHUB_TOKEN`.
@@ -207,9 +215,10 @@ fn looks_secret(text: &str) -> bool {
         return true;
     }
     let is_one_word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-+=.~".contains(&b));
-    let has = |is: fn(&u8) -> bool| text.bytes().filter(is).count();
-    let (digits, letters) = (has(u8::is_ascii_digit), has(u8::is_ascii_alphabetic));
-    text.len() >= LONG && is_one_word && digits >= 3 && letters >= 3
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    let is_mixed = has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase));
+    // Nobody is given a key that begins like a flag.
+    text.len() >= LONG && is_one_word && is_mixed && !text.starts_with("--")
 }
 
 #[cfg(test)]

@@ -277,13 +277,14 @@ fn take_over(
             continue;
         }
         let name = &slot.name;
+        let shown = name.replace(char::is_control, "\u{fffd}");
         let taken =
             taken::take(client, &slot).and_then(|taken| Ok((mover.add(name, &taken.entry)?, taken.dropped)));
         match taken {
             Ok((added, dropped)) => {
                 let to = match added {
                     Added::Already => " (the bridge has it already)".to_owned(),
-                    Added::As(new) if new != *name => format!(" as {new} (the bridge has another {name})"),
+                    Added::As(new) if new != *name => format!(" as {new} (the bridge has another {shown})"),
                     Added::As(_) => String::new(),
                 };
                 let without = if dropped.is_empty() {
@@ -291,10 +292,10 @@ fn take_over(
                 } else {
                     format!(" without its {}", dropped.join(", "))
                 };
-                words.push(format!("moves {name}{to}{without}"));
+                words.push(format!("moves {shown}{to}{without}"));
                 moved.push(name.clone());
             }
-            Err(why) => words.push(format!("leaves {name}: it {why}")),
+            Err(why) => words.push(format!("leaves {shown}: it {why}")),
         }
     }
     Ok(moved)

@@ -137,6 +137,7 @@ impl Back {
             What::Own { sections } => without_sections(sections, now, before.is_none())?,
         };
         self.words.push("was changed since: only what the bridge did is taken back".to_owned());
+        self.words.extend(copy.map(|copy| format!("its copy stays: {}", copy.path.display())));
         Ok(())
     }
 
@@ -287,6 +288,7 @@ pub fn is_same(one: &[Back], other: &[Back]) -> bool {
 }
 
 /// What is said where nothing was ever changed, or everything is as it was again.
-pub fn nothing(data_dir: &Path) -> String {
-    format!("Nothing to undo: no change is recorded in {}.", data_dir.display())
+pub fn nothing(data_dir: &Path, wanted: &[Client]) -> String {
+    let what = if wanted.is_empty() { "no change" } else { "no change for these" };
+    format!("Nothing to undo: {what} is recorded in {}.", data_dir.display())
 }

@@ -59,6 +59,8 @@ fn an_argument_is_shown_unless_it_looks_like_a_secret() {
         "--port=8080",
         "mcp-server-time",
         "--local-timezone",
+        "--disable-all-of-http2-and-more",
+        "mcp-server-sequential-thinking",
         "Europe/Berlin",
         "https://example.com/sse",
         "${env:TOKEN}",
@@ -76,6 +78,8 @@ fn an_argument_is_shown_unless_it_looks_like_a_secret() {
         ("--password=abc", "--password=***"),
         ("postgres://u:s3cret@h/db", "postgres://***@h/db"),
         ("https://h/sse?key=abc", "https://h/sse?***"),
+        ("https://u@h:1/s/AbCdEfGhIjKlMnOpQrStUv/mcp", "https://***@h:1/s/***/mcp"),
+        ("AbCdEfGhIjKlMnOpQrStUv", "***"),
     ] {
         assert_eq!(argument(given), shown);
     }

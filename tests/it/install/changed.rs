@@ -17,6 +17,7 @@ fn what_somebody_else_changed_since_stays_when_the_rest_is_taken_back() {
     let home = moved(|text| text.replace("\"n\": 1", "\"n\": 2,\n  \"new\": true"));
     let said = home.said(&["install", "--undo", "--yes"]);
     assert!(said.contains("  was changed since: only what the bridge did is taken back\n"), "{said}");
+    assert!(said.contains("  its copy stays: $ROOM/home/.cursor/mcp.json.before-bridge\n"), "{said}");
     let servers = json!({ "a": { "command": "x" }, "web": { "url": "u" } });
     assert_eq!(parsed(&home.text(CURSOR.file)), json!({ "mcpServers": servers, "n": 2, "new": true }));
     assert!(!home.path(CONFIG).exists(), "and the configuration went, as nobody needs it");
@@ -97,6 +98,8 @@ fn clients_are_taken_back_one_by_one_and_the_configuration_with_the_last() {
     assert!(!said.contains("config.toml"), "{said}");
     assert_eq!(home.text(CURSOR.file), TWO);
     assert!(home.config().contains("[servers.a]"));
+    let said = home.said(&["install", "--undo", "--yes", "cursor"]);
+    assert!(said.starts_with("Nothing to undo: no change for these is recorded in "), "{said}");
     home.said(&["install", "--undo", "--yes"]);
     assert_eq!(home.things(), before);
 }
