@@ -107,6 +107,15 @@ fn may_hold_new_files(folder: Option<&Path>) -> Result<(), BadFile> {
     Ok(())
 }
 
+/// Whether others than its owner may read a file; false where nobody can tell.
+#[must_use]
+pub fn is_open(path: &Path) -> bool {
+    #[cfg(unix)]
+    return fs::metadata(path).is_ok_and(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o044 != 0);
+    #[cfg(not(unix))]
+    return false;
+}
+
 /// Whether what was found is still there as it was.
 #[must_use]
 pub fn is_still(found: &Found) -> bool {

@@ -10,6 +10,7 @@ use crate::cli::install::record::Record;
 use crate::cli::words;
 use crate::clients::place::Ground;
 use crate::clients::{Client, Launch};
+use crate::files;
 use crate::paths::{NoHome, Overrides, Paths};
 
 mod plan;
@@ -75,10 +76,10 @@ pub fn run(args: &Args, overrides: Overrides, out: &mut dyn Write) -> anyhow::Re
     let failed = match plan.changes() {
         0 => Vec::new(),
         changes => {
-            for warning in warnings(&wish) {
+            for warning in warnings(&wish, &plan) {
                 words::say(out, &format!("\n{warning}"))?;
             }
-            if args.dry_run || !agreed(args, &files(changes, "Write"), out)? {
+            if args.dry_run || !agreed(args, &question(changes, "Write"), out)? {
                 return stays(&faults, &[]);
             }
             write_it(&wish, &plan, &paths, out)?
@@ -119,12 +120,19 @@ fn unicode(path: &Path) -> anyhow::Result<String> {
 }
 
 /// What may surprise somebody who starts the client then.
-fn warnings(wish: &Wish) -> Vec<String> {
+fn warnings(wish: &Wish, plan: &Plan) -> Vec<String> {
     let missing = wish.launch.config.as_ref().filter(|_| !wish.moves && !wish.config.exists());
     let missing = missing.map(|config| {
         format!("warning: this configuration is not there yet, so the bridge has no servers:\n  {config}")
     });
-    program::warning(&wish.launch.program).into_iter().chain(missing).collect()
+    let open = plan.own.as_ref().map(|own| &own.found.path).filter(|config| files::is_open(config));
+    let open = open.map(|config| {
+        let config = config.display();
+        format!(
+            "warning: others may read this file, which would hold what the servers are given:\n  {config}"
+        )
+    });
+    program::warning(&wish.launch.program).into_iter().chain(missing).chain(open).collect()
 }
 
 /// Does what was agreed to, on the files as they are by now. Gives what failed.
@@ -158,7 +166,7 @@ fn take_back(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<
     undo::show(&backs, out)?;
     let faults = undo::faults(&backs).join(", ");
     let changes = undo::changes(&backs);
-    if changes == 0 || args.dry_run || !agreed(args, &files(changes, "Undo"), out)? {
+    if changes == 0 || args.dry_run || !agreed(args, &question(changes, "Undo"), out)? {
         return stays(&faults, &[]);
     }
     let _lock = record::lock(paths)?;
@@ -169,7 +177,7 @@ fn take_back(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<
     stays(&faults, &failed)
 }
 
-fn files(count: usize, verb: &str) -> String {
+fn question(count: usize, verb: &str) -> String {
     if count == 1 { format!("{verb} this file?") } else { format!("{verb} these {count} files?") }
 }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn launch() -> Launch {
@@ -173,4 +175,97 @@ fn an_entry_is_known_by_what_it_says() {
     assert_eq!(one.print("a"), same.print("a"));
     assert_ne!(one.print("a"), other.print("a"));
     assert_eq!(one.print("b"), None);
+}
+
+/// What may stand between two tokens.
+fn gap() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => Just(String::new()),
+        3 => Just(" ".to_owned()),
+        2 => Just("\n  ".to_owned()),
+        1 => Just("\r\n\t".to_owned()),
+        1 => Just("// , }] \"c\n".to_owned()),
+        1 => Just("/* \n { */".to_owned()),
+    ]
+}
+
+/// A value with gaps in it, as somebody may have written it.
+fn written() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("1.50e3".to_owned()),
+        Just("\"\\u00fc // \\\" , }\"".to_owned()),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let comma = prop_oneof![Just(","), Just("")];
+        let items = proptest::collection::vec((gap(), inner.clone(), gap()), 0..4);
+        let list = (items, comma.clone(), gap()).prop_map(|(items, last, end)| {
+            let last = if items.is_empty() { "" } else { last };
+            let items: Vec<String> =
+                items.into_iter().map(|(a, value, b)| format!("{a}{value}{b}")).collect();
+            format!("[{}{last}{end}]", items.join(","))
+        });
+        prop_oneof![list, members(inner)]
+    })
+}
+
+/// An object of such values, named `k0`, `k1` and so on.
+fn members(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let comma = prop_oneof![Just(","), Just("")];
+    let members = proptest::collection::vec((gap(), gap(), value, gap()), 0..4);
+    (members, comma, gap()).prop_map(|(members, last, end)| {
+        let last = if members.is_empty() { "" } else { last };
+        let members = members.into_iter().enumerate();
+        let members: Vec<String> =
+            members.map(|(at, (a, b, value, c))| format!("{a}\"k{at}\"{b}:{value}{c}")).collect();
+        format!("{{{}{last}{end}}}", members.join(","))
+    })
+}
+
+/// A whole file: an object, whose first member may be the map of servers.
+fn file() -> impl Strategy<Value = String> {
+    let map =
+        (gap(), members(written()), gap()).prop_map(|(a, map, b)| format!("{a}\"context_servers\":{map}{b}"));
+    (gap(), proptest::option::of(map), members(written()), gap()).prop_map(|(before, map, object, after)| {
+        let rest = object.strip_prefix('{').unwrap_or_default();
+        let comma = if rest.contains("\"k0\"") { "," } else { "" };
+        let map = map.map(|map| format!("{map}{comma}")).unwrap_or_default();
+        format!("{before}{{{map}{rest}{after}")
+    })
+}
+
+/// Everything but white space and commas.
+fn marks(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && *c != ',').collect()
+}
+
+/// Whether one text is the other with something put in at one place.
+fn holds(long: &str, short: &str) -> bool {
+    let same = |(a, b): &(char, char)| a == b;
+    let head = long.chars().zip(short.chars()).take_while(same).count();
+    let tail = long.chars().rev().zip(short.chars().rev()).take_while(same).count();
+    head + tail >= short.chars().count()
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_is_like_one_entry_comes_and_nothing_else_changes(text in file()) {
+        let book = open(Client::Zed, &text);
+        let servers = book.slots().len();
+        prop_assert_eq!(book.put(&launch()), Ok(Put::Added("bridge".into())));
+        let after = String::from_utf8(book.bytes()).unwrap();
+        prop_assert!(holds(&marks(&after), &marks(&text)), "{} {}", text, after);
+        let again = open(Client::Zed, &after);
+        prop_assert_eq!(again.slots().len(), servers + 1);
+        prop_assert_eq!(again.put(&launch()), Ok(Put::Ready("bridge".into())));
+        let shown = crate::clients::masked::text(Client::Zed, &after);
+        prop_assert_eq!(shown.lines().count(), after.lines().count());
+        let names: Vec<String> = again.slots().into_iter().map(|slot| slot.name).collect();
+        for (gone, name) in names.iter().enumerate() {
+            again.remove(name);
+            let left = String::from_utf8(again.bytes()).unwrap();
+            prop_assert_eq!(open(Client::Zed, &left).slots().len(), servers - gone, "{} {}", after, left);
+        }
+    }
 }

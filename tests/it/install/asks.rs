@@ -82,6 +82,15 @@ fn where_nobody_can_be_asked_nothing_is_done() {
 }
 
 #[test]
+fn flags_that_contradict_each_other_are_refused() {
+    let home = Home::new().with(CURSOR, TEXT);
+    for args in [&["install", "--force", "--yes"][..], &["install", "--undo", "--move-servers", "--yes"]] {
+        assert_eq!(home.run(args).0, Some(2), "{args:?}");
+    }
+    assert_eq!(home.text(CURSOR.file), TEXT);
+}
+
+#[test]
 fn a_dry_run_touches_nothing() {
     let home = Home::new().with(CURSOR, r#"{"mcpServers": {"a": {"command": "x"}}}"#);
     let before = home.things();

@@ -91,6 +91,20 @@ fn what_cannot_be_taken_stays_and_is_named() {
 }
 
 #[test]
+fn a_configuration_that_others_may_read_is_warned_of() {
+    for (mode, warns) in [(0o600, false), (0o640, true), (0o644, true)] {
+        let home =
+            Home::new().with(CURSOR, r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "s3cret"}}}}"#);
+        home.write(CONFIG, "");
+        set_mode(&home.path(CONFIG), mode);
+        let said = home.said(&["install", "--move-servers", "--yes"]);
+        let warning = "warning: others may read this file, which would hold what the servers are given:\n  $ROOM/home/.config";
+        assert_eq!(said.contains(warning), warns, "{said}");
+        assert_eq!(home.path(CONFIG).metadata().unwrap().mode() & 0o777, mode);
+    }
+}
+
+#[test]
 fn a_server_that_has_the_name_of_the_bridge_makes_room() {
     let home = Home::new().with(CURSOR, r#"{"mcpServers": {"bridge": {"command": "ssh", "args": ["-N"]}}}"#);
     let refused = home.refused(&["install", "--yes"]);

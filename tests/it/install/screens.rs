@@ -32,6 +32,7 @@ fn home() -> Home {
     let home = Home::new().with(CLIENTS[0], DESKTOP).with(ZED, SETTINGS).with(CLIENTS[4], "{");
     fs::create_dir_all(home.path(CURSOR.folder)).unwrap();
     home.write(CONFIG, "[servers.time] # s3cret\ncommand = \"uvx\"\nargs = [\"mcp-server-time\"]\n");
+    set_mode(&home.path(CONFIG), 0o600);
     home
 }
 
