@@ -132,9 +132,14 @@ pub fn replace(found: &Found, bytes: &[u8]) -> io::Result<Vec<PathBuf>> {
     let mut made: Vec<PathBuf> =
         folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
     made.reverse();
-    fs::create_dir_all(folder)?;
-    let written = beside(found, bytes)?;
-    written.persist(&found.path)?;
+    let put = fs::create_dir_all(folder).and_then(|()| {
+        beside(found, bytes)?.persist(&found.path)?;
+        Ok(())
+    });
+    if let Err(error) = put {
+        made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+        return Err(error);
+    }
     settle(folder);
     Ok(made)
 }

@@ -103,7 +103,8 @@ fn wish(args: &Args, overrides: &Overrides, paths: &Paths) -> anyhow::Result<Wis
     let mut clients = if args.clients.is_empty() { Client::ALL.to_vec() } else { args.clients.clone() };
     clients.sort_unstable();
     clients.dedup();
-    let ground = Ground::here().ok_or(NoHome)?;
+    let ground = Ground::here();
+    let ground = ground.context("this account has no home folder, so no client's file can be found")?;
     Ok(Wish {
         clients,
         are_named: !args.clients.is_empty(),
@@ -174,6 +175,7 @@ fn take_back(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<
     let now = plan(&record);
     anyhow::ensure!(undo::is_same(&now, &backs), "{CHANGED}");
     let failed = undo::apply(&now, record, paths, out)?;
+    words::say(out, "\nRestart the clients.")?;
     stays(&faults, &failed)
 }
 
@@ -196,8 +198,9 @@ fn agreed(args: &Args, question: &str, out: &mut dyn Write) -> anyhow::Result<bo
     }
     let stdin = std::io::stdin();
     anyhow::ensure!(stdin.is_terminal(), "nothing was changed: nobody can be asked here, say --yes");
-    write!(out, "\n{question} [y/N] ")?;
-    out.flush()?;
+    // Where data goes may be a file or a pager.
+    let mut screen = std::io::stderr();
+    write!(screen, "\n{question} [y/N] ").and_then(|()| screen.flush()).context("nobody can be asked")?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).context("the answer cannot be read")?;
     let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");

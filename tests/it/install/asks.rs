@@ -7,38 +7,31 @@ use super::*;
 
 const TEXT: &str = "{\n  \"n\": 1\n}\n";
 
-/// Runs a verb on a terminal: when it has asked, something happens, and then somebody answers.
-fn answered(
-    home: &Home,
-    args: &[&str],
-    meanwhile: impl FnOnce(),
-    answer: &str,
-) -> (Option<i32>, String, String) {
+/// Runs a verb on a terminal: when it has asked, something happens, and then somebody answers. Gives its exit code
+/// and all that was to be read.
+fn answered(home: &Home, args: &[&str], meanwhile: impl FnOnce(), answer: &str) -> (Option<i32>, String) {
+    use rustix::fs::{Mode, OFlags};
     use rustix::pty;
-    let flags = pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY;
-    let master = pty::openpt(flags).unwrap();
+    let master = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).unwrap();
     pty::grantpt(&master).unwrap();
     pty::unlockpt(&master).unwrap();
     let name = pty::ptsname(&master, Vec::new()).unwrap();
-    let slave = fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    // It must not become the tests' own terminal.
+    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = home.command(args);
-    let mut child = command.stdin(slave).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(slave).stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
     drop(command);
-    let (mut stdout, mut said) = (child.stdout.take().unwrap(), Vec::new());
+    let mut said = Vec::new();
     while !said.ends_with(b"[y/N] ") {
         let mut byte = [0];
-        stdout.read_exact(&mut byte).unwrap();
+        reader.read_exact(&mut byte).unwrap();
         said.extend(byte);
     }
     meanwhile();
     fs::File::from(master.try_clone().unwrap()).write_all(answer.as_bytes()).unwrap();
-    stdout.read_to_end(&mut said).unwrap();
-    let output = child.wait_with_output().unwrap();
-    (
-        output.status.code(),
-        home.plain(&String::from_utf8(said).unwrap()),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    reader.read_to_end(&mut said).unwrap();
+    (child.wait().unwrap().code(), home.plain(&String::from_utf8(said).unwrap()))
 }
 
 #[test]
@@ -47,8 +40,8 @@ fn nothing_is_written_without_a_yes() {
         [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("what\n", false), ("\u{4}", false)]
     {
         let home = Home::new().with(CURSOR, TEXT);
-        let (code, said, stderr) = answered(&home, &["install"], || (), answer);
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{said}");
+        let (code, said) = answered(&home, &["install"], || (), answer);
+        assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("\nWrite this file? [y/N] "), "{said}");
         assert_eq!(home.text(CURSOR.file) != TEXT, is_yes, "{answer:?}: {said}");
         assert_eq!(said.ends_with("[y/N] Nothing was changed.\n"), !is_yes, "{said}");
@@ -61,7 +54,7 @@ fn undo_asks_too() {
     let home = Home::new().with(CURSOR, TEXT).with(ZED, "");
     home.said(&["install", "--yes"]);
     let installed = home.things();
-    let (code, said, _) = answered(&home, &["install", "--undo"], || (), "n\n");
+    let (code, said) = answered(&home, &["install", "--undo"], || (), "n\n");
     assert!(code == Some(0) && said.contains("Undo these 2 files? [y/N] Nothing was changed."), "{said}");
     assert_eq!(home.things(), installed);
     assert_eq!(answered(&home, &["install", "--undo"], || (), "y\n").0, Some(0));
@@ -106,8 +99,8 @@ fn a_dry_run_touches_nothing() {
 #[test]
 fn a_client_that_rewrites_its_file_meanwhile_keeps_what_it_wrote() {
     let home = Home::new().with(CURSOR, TEXT);
-    let (code, said, stderr) = answered(&home, &["install"], || home.write(CURSOR.file, "{\"n\": 2}"), "y\n");
-    assert_eq!(code, Some(0), "{said} {stderr}");
+    let (code, said) = answered(&home, &["install"], || home.write(CURSOR.file, "{\"n\": 2}"), "y\n");
+    assert_eq!(code, Some(0), "{said}");
     let wanted = json!({ "n": 2, "mcpServers": { "bridge": home.usual_entry(CURSOR) } });
     assert_eq!(parsed(&home.text(CURSOR.file)), wanted);
     home.said(&["install", "--undo", "--yes"]);
@@ -119,12 +112,11 @@ fn what_was_not_agreed_to_is_not_done() {
     for text in ["{", r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#] {
         let home = Home::new().with(CURSOR, r#"{"mcpServers": {"a": {"command": "x"}}}"#);
         let meanwhile = || home.write(CURSOR.file, text);
-        let (code, said, stderr) = answered(&home, &["install", "--move-servers"], meanwhile, "y\n");
+        let (code, said) = answered(&home, &["install", "--move-servers"], meanwhile, "y\n");
         assert_eq!(code, Some(1), "{said}");
         assert!(
-            stderr
-                .starts_with("error: the files were changed meanwhile so that something else would be done"),
-            "{stderr}"
+            said.contains("error: the files were changed meanwhile so that something else would be done"),
+            "{said}"
         );
         assert_eq!(home.text(CURSOR.file), text);
         assert!(!home.path(CONFIG).exists());

@@ -217,3 +217,28 @@ fn one_client_that_cannot_be_changed_does_not_keep_the_others_from_it() {
     assert_eq!(home.entry(ZED), home.usual_entry(ZED));
     assert_eq!(home.text(CURSOR.file), "{");
 }
+
+#[test]
+fn a_disk_that_takes_nothing_more_leaves_everything_as_it_was() {
+    for text in [Some("{\n  \"mcpServers\": {\"a\": {\"command\": \"x\"}}\n}\n"), None] {
+        let home = Home::new();
+        fs::create_dir_all(home.path(CURSOR.folder)).unwrap();
+        if let Some(text) = text {
+            home.write(CURSOR.file, text);
+        }
+        let before = home.things();
+        // As if it were full: no file may grow.
+        let full = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+        let bridge = home.command(&[]);
+        let mut command = Command::new("sh");
+        command.args(["-c", full]).arg(bridge.get_program()).args(["install", "--yes", "--move-servers"]);
+        command.env_clear().envs(bridge.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        let stderr = home.plain(&String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("File too large"), "{stderr}");
+        assert_eq!(home.things(), before, "{stderr}");
+        assert!(!home.path(DATA).join("install.json").exists());
+        home.said(&["install", "--yes", "--move-servers"]);
+    }
+}

@@ -242,6 +242,8 @@ fn what_was_done_and_what_is_taken_back() {
     undone: $ROOM/home/.cursor/mcp.json
     undone: $ROOM/home/.config/Claude/claude_desktop_config.json
     undone: $ROOM/home/.config/bridge/config.toml
+
+    Restart the clients.
     "#);
     insta::assert_snapshot!(screen(&home, &["install", "--undo", "--yes"]), @"Nothing to undo: no change is recorded in $ROOM/home/.local/share/bridge.");
 }
