@@ -1,6 +1,9 @@
 //! Files that somebody else changed after the bridge did.
 
+use std::process::Stdio;
+
 use super::*;
+use crate::support::wait_until;
 
 const TWO: &str = "{\n  \"mcpServers\": {\n    \"a\": {\n      \"command\": \"x\"\n    },\n    \"web\": {\n      \"url\": \"u\"\n    }\n  },\n  \"n\": 1\n}\n";
 
@@ -17,7 +20,8 @@ fn what_somebody_else_changed_since_stays_when_the_rest_is_taken_back() {
     let home = moved(|text| text.replace("\"n\": 1", "\"n\": 2,\n  \"new\": true"));
     let said = home.said(&["install", "--undo", "--yes"]);
     assert!(said.contains("  was changed since: only what the bridge did is taken back\n"), "{said}");
-    assert!(said.contains("  its copy stays: $ROOM/home/.cursor/mcp.json.before-bridge\n"), "{said}");
+    let copy = "its copy stays: $ROOM/home/.cursor/mcp.json.before-bridge";
+    assert!(flat(&said).contains(copy), "{said}");
     let servers = json!({ "a": { "command": "x" }, "web": { "url": "u" } });
     assert_eq!(parsed(&home.text(CURSOR.file)), json!({ "mcpServers": servers, "n": 2, "new": true }));
     assert!(!home.path(CONFIG).exists(), "and the configuration went, as nobody needs it");
@@ -170,4 +174,39 @@ fn a_death_between_the_record_and_the_file_loses_nothing() {
     let said = home.said(&["install", "--undo", "--yes"]);
     assert!(said.contains("  is as it was before\n"), "{said}");
     assert_eq!(home.things(), before);
+}
+
+#[test]
+fn a_death_at_any_moment_can_be_taken_back() {
+    let data = |name: &str| format!("{DATA}/{name}");
+    let moments = [
+        data("install.lock"),
+        data("install.json"),
+        CONFIG.to_owned(),
+        format!("{}.before-bridge", ZED.file),
+    ];
+    for moment in moments {
+        let home =
+            Home::new().with(CURSOR, TWO).with(ZED, "{\"context_servers\": {\"b\": {\"command\": \"y\"}}}");
+        let before = kept(&home);
+        let mut child =
+            home.command(&["install", "--move-servers", "--yes"]).stdout(Stdio::null()).spawn().unwrap();
+        wait_until("it is so far", || home.path(&moment).exists());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        home.said(&["install", "--undo", "--yes"]);
+        assert_eq!(kept(&home), before, "{moment}");
+        home.said(&["install", "--move-servers", "--yes"]);
+        assert_eq!(home.entry(ZED), home.usual_entry(ZED));
+    }
+}
+
+/// All files but what a death in the middle of writing leaves: a half-written file, a copy that nobody knows of.
+fn kept(home: &Home) -> BTreeMap<PathBuf, Thing> {
+    let mut things = home.things();
+    things.retain(|path, thing| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        *thing != Thing::Folder && !name.starts_with(".bridge-") && !name.contains(".before-bridge")
+    });
+    things
 }
