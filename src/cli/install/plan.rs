@@ -73,6 +73,9 @@ pub struct Change {
     shown: [String; 2],
 }
 
+/// How it begins what is said of a server that stays.
+const LEAVES: &str = "leaves ";
+
 /// So many lines around a change are shown.
 const AROUND: usize = 3;
 
@@ -156,6 +159,7 @@ impl Change {
 }
 
 /// Takes servers out of clients' files into the bridge's configuration.
+#[derive(Clone)]
 struct Mover {
     found: Found,
     draft: Draft,
@@ -203,12 +207,17 @@ fn part(wish: &Wish, client: Client, mover: &mut Option<Mover>) -> Part {
     let outlook = match (is_here, wish.are_named) {
         (true, _) => {
             // What a client that stays as it is would have moved is not moved.
-            let mut trial = mover.as_ref().map(Mover::trial);
-            let outlook = outlook(wish, client, &file, &mut trial, &mut words);
-            if matches!(outlook, Ok(Outlook::Change(_))) {
-                *mover = trial;
+            let mut trial = mover.clone();
+            match outlook(wish, client, &file, &mut trial, &mut words) {
+                Ok(outlook) => {
+                    *mover = trial;
+                    outlook
+                }
+                Err(why) => {
+                    words.retain(|words| words.starts_with(LEAVES));
+                    Outlook::Fault(why)
+                }
             }
-            outlook.unwrap_or_else(Outlook::Fault)
         }
         (false, true) => {
             Outlook::Fault(format!("is not there, and neither is {}: is it installed?", folder.display()))
@@ -216,12 +225,6 @@ fn part(wish: &Wish, client: Client, mover: &mut Option<Mover>) -> Part {
         (false, false) => Outlook::Absent,
     };
     Part { client, file, words, outlook }
-}
-
-impl Mover {
-    fn trial(&self) -> Self {
-        Self { found: self.found.clone(), draft: self.draft.clone(), shown: self.shown.clone() }
-    }
 }
 
 fn outlook(
@@ -295,7 +298,7 @@ fn take_over(
                 words.push(format!("moves {shown}{to}{without}"));
                 moved.push(name.clone());
             }
-            Err(why) => words.push(format!("leaves {shown}: it {why}")),
+            Err(why) => words.push(format!("{LEAVES}{shown}: it {why}")),
         }
     }
     Ok(moved)

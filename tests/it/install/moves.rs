@@ -121,6 +121,18 @@ fn a_server_that_has_the_name_of_the_bridge_makes_room() {
 }
 
 #[test]
+fn of_a_client_that_stays_as_it_is_nothing_is_moved() {
+    let text = r#"{"mcpServers": {"a": {"command": "x"}, "bridge": {"url": "u"}}}"#;
+    let home = Home::new().with(CURSOR, text).with(ZED, r#"{"context_servers": {"a": {"command": "y"}}}"#);
+    let (code, said, _) = home.run(&["install", "--yes", "--move-servers"]);
+    assert_eq!(code, Some(1), "{said}");
+    let cursor = "mcp.json leaves bridge: it is reached over HTTP, which the bridge cannot do yet stays as it is: it has an entry";
+    assert!(flat(&said).contains(cursor), "{said}");
+    assert_eq!(home.text(CURSOR.file), text);
+    assert_eq!(home.config(), "[servers.a]\ncommand = \"y\"\n");
+}
+
+#[test]
 fn a_bridge_is_not_moved_and_a_second_one_is_named() {
     let text = r#"{"mcpServers": {"bridge": {"command": "/old/bridge", "args": ["serve"]}, "too": {"command": "/b/bridge", "args": ["serve"]}}}"#;
     let home = Home::new().with(CURSOR, text);
