@@ -107,13 +107,19 @@ fn may_hold_new_files(folder: Option<&Path>) -> Result<(), BadFile> {
     Ok(())
 }
 
-/// Whether others than its owner may read a file; false where nobody can tell.
+/// Whether others than its owner may read a file.
+#[cfg(unix)]
 #[must_use]
 pub fn is_open(path: &Path) -> bool {
-    #[cfg(unix)]
-    return fs::metadata(path).is_ok_and(|found| std::os::unix::fs::MetadataExt::mode(&found) & 0o044 != 0);
-    #[cfg(not(unix))]
-    return false;
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).is_ok_and(|found| found.mode() & 0o044 != 0)
+}
+
+/// Elsewhere a user's own folders are private by what they inherit.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_open(_path: &Path) -> bool {
+    false
 }
 
 /// Whether what was found is still there as it was.
