@@ -8,8 +8,21 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 10] =
-    ["serve", "hub", "install", "status", "reload", "restart", "stats", "sessions", "demo", "completions"];
+const VERBS: [&str; 13] = [
+    "serve",
+    "hub",
+    "install",
+    "status",
+    "stop",
+    "start",
+    "upgrade",
+    "reload",
+    "restart",
+    "stats",
+    "sessions",
+    "demo",
+    "completions",
+];
 
 #[track_caller]
 fn json_of(room: &Room, args: &[&str]) -> Value {
