@@ -214,6 +214,9 @@ impl Hub {
                     if fronts.is_empty() && used.elapsed() >= idle_max {
                         break "idle";
                     }
+                    if fronts.is_empty() && !self.paths.data_dir.is_dir() {
+                        break "data_folder_gone";
+                    }
                     for household in self.empty_for(idle_max) {
                         tracing::info!(servers = household.house.servers(), "nobody needs these servers any more");
                         empty.spawn(async { household.stop().await.await });
@@ -242,6 +245,8 @@ impl Hub {
         // It takes its file with it, so it goes first.
         drop(removed);
         let put_up = async {
+            // What is gone as a whole is not made again.
+            anyhow::ensure!(self.paths.data_dir.is_dir(), "the data folder is gone");
             Hall::of(&self.paths.data_dir).make()?;
             anyhow::Ok(open(door).await?)
         };
@@ -317,6 +322,19 @@ mod tests {
         let took = began.elapsed();
         assert!(took >= Duration::from_secs(600) && took < Duration::from_secs(605), "{took:?}");
         assert!(!door.stands());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_whose_data_folder_is_removed_ends_and_does_not_make_it_again() {
+        let room = tempfile::tempdir().unwrap();
+        let data_dir = room.path().join("data");
+        let (hub, door) = hub(&data_dir);
+        let listener = door.open().unwrap();
+        std::fs::remove_dir_all(&data_dir).unwrap();
+        assert!(hub.put_up(&door, None).await.is_none());
+        let ended = hub.serve(&door, listener, Duration::from_secs(600)).await;
+        assert_eq!(ended.unwrap(), "data_folder_gone");
+        assert!(!data_dir.exists());
     }
 
     #[tokio::test(start_paused = true)]
