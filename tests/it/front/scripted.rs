@@ -111,14 +111,7 @@ fn opened(room: &Room) -> (Played, Talk, Bridge) {
 
 /// Whoever the hub was, it is given up, and the client is served by another one.
 #[track_caller]
-fn is_replaced(
-    room: &Room,
-    mut played: Played,
-    mut talk: Talk,
-    mut bridge: Bridge,
-    does: impl FnOnce(&mut Talk),
-) {
-    let _hubs = Hubs(room);
+fn is_replaced(mut played: Played, mut talk: Talk, mut bridge: Bridge, does: impl FnOnce(&mut Talk)) {
     let id = bridge.begin_call("s__echo", json!({ "n": 1 }));
     talk.request();
     does(&mut talk);
@@ -142,8 +135,10 @@ fn is_served(bridge: &mut Bridge) {
 #[test]
 fn a_hub_that_says_garbage_is_replaced() {
     let room = echo();
+    // Whoever comes after the one that is played, and after the client has gone.
+    let _hubs = Hubs(&room);
     let (played, talk, bridge) = opened(&room);
-    is_replaced(&room, played, talk, bridge, |talk| {
+    is_replaced(played, talk, bridge, |talk| {
         talk.stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
 }
@@ -151,8 +146,9 @@ fn a_hub_that_says_garbage_is_replaced() {
 #[test]
 fn a_hub_that_claims_a_frame_of_two_gigabytes_is_replaced() {
     let room = echo();
+    let _hubs = Hubs(&room);
     let (played, talk, bridge) = opened(&room);
-    is_replaced(&room, played, talk, bridge, |talk| {
+    is_replaced(played, talk, bridge, |talk| {
         talk.stream.write_all(&head(Kind::Line, 0, 2 << 30)).unwrap();
     });
 }
@@ -160,15 +156,16 @@ fn a_hub_that_claims_a_frame_of_two_gigabytes_is_replaced() {
 #[test]
 fn a_hub_that_says_nothing_more_is_replaced() {
     let room = echo();
+    let _hubs = Hubs(&room);
     let (played, talk, bridge) = opened(&room);
-    is_replaced(&room, played, talk, bridge, |_| {});
+    is_replaced(played, talk, bridge, |_| {});
 }
 
 #[test]
 fn a_hub_that_lets_fronts_in_and_does_not_say_who_it_is_is_replaced() {
     let room = echo();
-    let (mut played, talk, mut bridge) = opened(&room);
     let _hubs = Hubs(&room);
+    let (mut played, talk, mut bridge) = opened(&room);
     let mut lock = File::create(room.path("data/run/hub.lock")).unwrap();
     lock.lock().unwrap();
     write!(lock, "{}", played.stand_in.id()).unwrap();
@@ -181,8 +178,8 @@ fn a_hub_that_lets_fronts_in_and_does_not_say_who_it_is_is_replaced() {
 #[test]
 fn a_hub_that_dies_within_a_line_has_said_nothing() {
     let room = echo();
-    let (mut played, mut talk, mut bridge) = opened(&room);
     let _hubs = Hubs(&room);
+    let (mut played, mut talk, mut bridge) = opened(&room);
     let id = bridge.begin_call("s__echo", json!({ "n": 1 }));
     let (seq, said) = talk.request();
     let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{said},\"result\":{{}}}}\n");
