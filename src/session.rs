@@ -360,7 +360,8 @@ impl Client {
                     "tools/call" if request.is_for_result() => {
                         self.spawn(id, handoff::fetch(Arc::clone(self), request));
                     }
-                    _ => self.spawn(id, call::run(Arc::clone(self), request)),
+                    // Its state is large: it is moved to where it stays once, and not from task to task.
+                    _ => self.spawn(id, Box::pin(call::run(Arc::clone(self), request))),
                 }
             }
             Err(rpc) if envelope.method.as_deref() == Some("tools/call") => {
