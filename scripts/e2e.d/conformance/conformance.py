@@ -40,18 +40,20 @@ def suite(url, results, *which):
 
 def before(name, room, prefix, command):
     """Both revisions before one server; returns {(revision, scenario): {check: (status, message)}}."""
-    with open(room / f"{name}.stderr", "w") as errors:
-        words = ["node", str(HERE / "adapter.mjs"), *prefix, *command]
-        adapter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        try:
-            url = f"http://127.0.0.1:{int(adapter.stdout.readline())}/mcp"
-            found = {revision: both_times(url, revision, room / f"{name}-{revision}") for revision in REVISIONS}
-        finally:
-            adapter.stdin.close()
+    found = {}
+    for revision in REVISIONS:
+        with open(room / f"{name}-{revision}.stderr", "w") as errors:
+            words = ["node", str(HERE / "adapter.mjs"), *prefix, *command(revision)]
+            adapter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
             try:
-                adapter.wait(10)
-            except subprocess.TimeoutExpired:
-                adapter.kill()
+                url = f"http://127.0.0.1:{int(adapter.stdout.readline())}/mcp"
+                found[revision] = both_times(url, revision, room / f"{name}-{revision}")
+            finally:
+                adapter.stdin.close()
+                try:
+                    adapter.wait(10)
+                except subprocess.TimeoutExpired:
+                    adapter.kill()
     return {(revision, scenario): found[revision][scenario] for revision in REVISIONS for scenario in found[revision]}
 
 
@@ -123,14 +125,20 @@ def main():
 def run(room, server, direct):
     (room / "config.toml").write_text(f"[servers.suite]\ncommand = {json.dumps(server[0])}\nargs = {json.dumps(server[1:])}\n")
     with ThreadPoolExecutor(2) as pool:
-        bare = pool.submit(before, "bare", room, [], server)
+        bare = pool.submit(before, "bare", room, [], lambda _revision: server)
         if direct:
             return bare_is_right(bare.result())
-        serve = [os.environ["BRIDGE"], *checks.serve(room / "config.toml", room / "data")]
+        # A hub for each: clients of one era do not share a process with the other's, whose lists may be others.
+        data = {revision: room / f"data-{revision}" for revision in REVISIONS}
+
+        def serve(revision):
+            return [os.environ["BRIDGE"], *checks.serve(room / "config.toml", data[revision])]
+
         bridge = pool.submit(before, "bridge", room, ["--strip", "suite"], serve)
         bare_is_right(bare.result())
         bridge_is_as_right(bare.result(), bridge.result())
-    checks.end_hub(room / "data")
+    for folder in data.values():
+        checks.end_hub(folder)
 
 
 try:
