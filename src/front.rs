@@ -92,7 +92,7 @@ impl Front {
         let mut way = lock(&self.way);
         let (seq, line) = (self.next_seq(), ends.body());
         let mut book = lock(&self.book);
-        let due = match book.ledger.hear_too_long(&line, ends.head, seq) {
+        let due = match book.ledger.hear_too_long(&line, ends, seq) {
             Heard::Line => {
                 book.shadow.spoiled(ends);
                 Some(Due { seq: 0, kind: Kind::TooLong, line })

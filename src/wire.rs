@@ -19,7 +19,7 @@ pub use peek::{
     Meta, Params, ResultPeek, cancelled_id, legacy_meta, members, object, progress_token, result_of, task_of,
     without,
 };
-pub use salvage::{id_in_head, id_in_tail, is_answer_in_head};
+pub use salvage::{id_at_ends, id_in_head, id_in_tail, is_answer_in_head};
 
 /// Where a value stands in its line, in bytes.
 pub type Span = Range<usize>;

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::frames;
+use crate::frames::{self, Ends};
 use crate::front::batch::{first_id, opens_with_batches};
-use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_in_head, is_answer_in_head};
+use crate::wire::{Envelope, Kind, Malformed, cancelled_id, id_at_ends, id_in_head, is_answer_in_head};
 
 /// A request that was with so many hubs when they died is not done again.
 const DEATHS_MAX: u8 = 2;
@@ -131,9 +131,10 @@ impl Ledger {
         Heard::Request
     }
 
-    /// A line that is too long, of which this is left; a request is refused under the id that its head shows.
-    pub fn hear_too_long(&mut self, left: &Bytes, head: &[u8], seq: u64) -> Heard {
-        let Some(id) = id_in_head(head).filter(|_| !is_answer_in_head(head)) else { return Heard::Line };
+    /// A line that is too long, of which this is left; a request is refused under the id that its ends show.
+    pub fn hear_too_long(&mut self, left: &Bytes, ends: &Ends<'_>, seq: u64) -> Heard {
+        let id = id_at_ends(ends.head, ends.tail).filter(|_| !is_answer_in_head(ends.head));
+        let Some(id) = id else { return Heard::Line };
         self.enter(seq, left, frames::Kind::TooLong, (&id, ""));
         Heard::Request
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::era::BATCH_VERSION;
 use crate::session::reply::{Rpc, code};
 use crate::session::{Client, Permit};
-use crate::wire::{Envelope, Malformed, batch, id_in_head, id_in_tail, is_answer_in_head};
+use crate::wire::{Envelope, Malformed, batch, id_at_ends, id_in_head, id_in_tail, is_answer_in_head};
 
 /// A code, a kind and a sentence.
 type Fault<'a> = (i32, &'a str, &'a str);
@@ -52,7 +52,10 @@ impl Client {
 
     /// Refuses a line that is too long.
     pub(super) fn refuse_too_long(&self, head: &[u8], tail: &[u8], bytes: usize, permit: Permit) {
-        self.refuse(head, tail, bytes, (code::INVALID_REQUEST, "too_long", "the line is too long"), permit);
+        let words = format!(
+            "the line is too long: it has {bytes} bytes, and in_line_max_mib in the configuration allows fewer"
+        );
+        self.refuse(head, tail, bytes, (code::INVALID_REQUEST, "too_long", &words), permit);
     }
 
     /// Answers a line that is no message, when its id can be found: an error without one makes clients
@@ -67,6 +70,8 @@ impl Client {
                 self.unasked.asks.spoil(id, message);
             }
         }
+        // What cannot be read has no end to trust.
+        let id = if kind == "too_long" { id_at_ends(head, tail) } else { id.map(Into::into) };
         let id = id.filter(|_| !is_answer);
         let count = {
             let mut state = self.lock();

@@ -72,6 +72,25 @@ pub fn id_in_tail(tail: &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// The id of a request that was too long to keep, as JSON: at its head, or as its last member, where both official
+/// SDKs of the 1.x lines write it.
+#[must_use]
+pub fn id_at_ends(head: &[u8], tail: &[u8]) -> Option<Box<str>> {
+    id_in_head(head).map(Into::into).or_else(|| id_at_end(tail))
+}
+
+/// The last member of a line, if that is its id: just one bracket closes behind it.
+fn id_at_end(tail: &[u8]) -> Option<Box<str>> {
+    // It may begin within a character.
+    let text = String::from_utf8_lossy(tail.trim_ascii_end().strip_suffix(b"}")?);
+    let (before, value) = text.trim_end().rsplit_once("\"id\"")?;
+    let value = value.trim_start().strip_prefix(':')?.trim();
+    let is_text = |inner: &str| !inner.is_empty() && !inner.contains(['"', '\\']);
+    let is_text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).is_some_and(is_text);
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    (before.trim_end().ends_with(',') && (is_text || is_number)).then(|| value.into())
+}
+
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -160,6 +179,24 @@ mod tests {
     #[track_caller]
     fn check(line: &[u8], expected: Option<&str>) {
         assert_eq!(id_in_head(line).as_deref(), expected, "{}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn the_id_of_a_long_request_is_its_last_member_or_not_at_its_end() {
+        let check = |tail: &str, expected: Option<&str>| {
+            assert_eq!(
+                id_at_ends(br#"{"method":"tools/call","params":{"name":"a"#, tail.as_bytes()).as_deref(),
+                expected,
+                "{tail}"
+            );
+        };
+        check(r#"aaa"}},"jsonrpc":"2.0","id":17}"#, Some("17"));
+        check("aaa\"}}, \"jsonrpc\": \"2.0\", \"id\" : \"a-1\" }\r", Some("\"a-1\""));
+        check(r#"aaa","id":17}}"#, None);
+        check(r#"aaa \",\"id\":17}""#, None);
+        check(r#"aaa"},"jsonrpc":"2.0"}"#, None);
+        check(r#"aaa"},"id":{"a":1}"#, None);
+        assert_eq!(id_at_ends(br#"{"id":1,"method":"#, br#""},"id":2}"#).as_deref(), Some("1"));
     }
 
     #[test]
