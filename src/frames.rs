@@ -98,7 +98,8 @@ impl Kind {
     ];
 
     /// The byte that stands for it; never given to another kind.
-    const fn byte(self) -> u8 {
+    #[must_use]
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Hello => 1,
             Self::Welcome => 2,

@@ -31,13 +31,20 @@ const START_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// So long after its start; from then on it is looked less often.
+const SOON: Duration = Duration::from_secs(2);
+const LOOK_LATER: Duration = Duration::from_millis(25);
+
+/// One that has its place opens its door, or ends, within this.
+const HIDDEN_WITHIN: Duration = Duration::from_secs(15);
+
 /// After a start in vain, and at most after many of them.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How much the pipe of dispatched requests holds: far more of them than a hub has room for.
 #[cfg(target_os = "linux")]
-const DISPATCHED_BYTES: usize = 1024 * 1024;
+const DISPATCHED_BYTES: usize = 256 * 1024;
 
 /// A hub that said who it is.
 #[derive(Debug)]
@@ -70,6 +77,10 @@ pub struct Hubs {
     door: Door,
     starts: Starts,
     child: Option<Started>,
+    /// Those before it, as long as they run: one that another hub was quicker than ends by itself.
+    others: Vec<Child>,
+    /// Since when nobody has listened.
+    silent_since: Option<Instant>,
     pause: Duration,
     not_before: Option<Instant>,
     /// This program, which is newer, was started to take an older hub's place.
@@ -95,6 +106,8 @@ impl Hubs {
             door: Hall::of(&paths.data_dir).door(local::HUB),
             starts: Starts::of(paths),
             child: None,
+            others: Vec::new(),
+            silent_since: None,
             pause: PAUSE,
             not_before: None,
             has_succeeded: false,
@@ -108,7 +121,9 @@ impl Hubs {
     /// When there is none yet.
     pub fn look(&mut self, hello: &Hello) -> Result<Hub, NoHub> {
         let met = self.find(hello);
+        self.others.retain_mut(|other| matches!(other.try_wait(), Ok(None)));
         self.end_deaf(met.as_ref().err());
+        self.end_hidden(met.as_ref().err());
         if met.is_ok() {
             self.pause = PAUSE;
             self.not_before = None;
@@ -152,9 +167,31 @@ impl Hubs {
         }
     }
 
-    /// Waits for a moment.
+    /// Ends a hub that has its place and opens no door: none needs so long to begin, or to end.
+    fn end_hidden(&mut self, error: Option<&NoHub>) {
+        let is_hidden = error.is_some_and(|error| matches!(error, NoHub::Io(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)));
+        if !is_hidden {
+            self.silent_since = None;
+        } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() >= HIDDEN_WITHIN
+            && let Some(hub) = self.door.keeper()
+        {
+            self.silent_since = None;
+            tracing::warn!(hub, "hub opens no door, and is ended");
+            kill(hub);
+        }
+    }
+
+    /// Whether what stands in the way hangs, and is ended for that soon: somebody who let us in and does not say who
+    /// it is, or a program that was chosen in place of our own.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.deaf > 0 || self.child.as_ref().is_some_and(|child| child.chosen.is_some())
+    }
+
+    /// Waits for a moment: a hub that was just started is there soon.
     pub fn rest(&self) {
-        std::thread::sleep(LOOK);
+        let is_soon = self.child.as_ref().is_some_and(|child| child.at.elapsed() < SOON);
+        std::thread::sleep(if is_soon { LOOK } else { LOOK_LATER });
     }
 
     /// Takes an older hub's place, once. Whoever fails says so in the hubs' log, and the older one goes on.
@@ -199,11 +236,14 @@ impl Hubs {
 
     fn start(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        let tried = self.child.take().and_then(|Started { process, chosen, .. }| {
+            self.others.push(process);
+            chosen
+        });
         if let Some(program) = self.starts.chosen() {
             match self.starts.start(&program.path, &[]) {
                 Ok(process) => {
                     // One that is killed again and again has no more time than one that hangs.
-                    let tried = self.child.take().and_then(|before| before.chosen);
                     let since =
                         tried.filter(|(before, _)| *before == program).map_or(now, |(_, since)| since);
                     self.child = Some(Started { process, at: now, chosen: Some((program, since)) });

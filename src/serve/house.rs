@@ -177,11 +177,21 @@ impl House {
         if self.config_file.as_deref() != config_file {
             return false;
         }
-        let loaded = self.sources.loaded.borrow();
-        let servers = loaded.config.enabled();
-        let referred = servers.iter().flat_map(|server| server.variables());
-        let mut all = ["HOME", "PATH", SELFTEST_VARIABLE].into_iter().chain(referred);
-        all.all(|name| environment.os(name) == self.environment.os(name))
+        is_one(&self.sources.loaded.borrow(), &self.environment, environment)
+    }
+
+    /// Waits until the configuration is one for which the servers of this house are not those of a client that was
+    /// started in this environment.
+    pub fn becomes_foreign(&self, environment: Environment) -> impl Future<Output = ()> + Send + use<> {
+        let (mut loaded, own) = (self.sources.loaded.clone(), self.environment.clone());
+        async move {
+            while loaded.changed().await.is_ok() {
+                if !is_one(&loaded.borrow(), &own, &environment) {
+                    return;
+                }
+            }
+            std::future::pending().await
+        }
     }
 
     /// Tells calls that they are not quick, on the runtime that has all lines; ends never.
@@ -209,6 +219,14 @@ impl House {
             tokio::join!(all, own);
         }
     }
+}
+
+/// Whether servers see nothing else in one environment than in the other.
+fn is_one(loaded: &Loaded, one: &Environment, other: &Environment) -> bool {
+    let servers = loaded.config.enabled();
+    let referred = servers.iter().flat_map(|server| server.variables());
+    let mut all = ["HOME", "PATH", SELFTEST_VARIABLE].into_iter().chain(referred);
+    all.all(|name| one.os(name) == other.os(name))
 }
 
 fn options(settings: &Settings) -> Options {

@@ -6,13 +6,14 @@
 mod admission;
 mod attending;
 mod counter;
+mod election;
 mod end;
 mod log;
 pub mod succession;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::future::pending;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use anyhow::Context;
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::downstream::guardian;
 use crate::frames::Why;
@@ -29,27 +30,16 @@ use crate::local::notes::Program;
 use crate::local::{self, Door, Hall, Listener, Stream};
 use crate::paths::{Overrides, Paths};
 use crate::serve::household::Household;
+use crate::serve::hub::election::{elect, is_in_place, lock_file, open, took};
 use crate::serve::hub::end::End;
 use crate::serve::hub::succession::{Succession, Taken};
 use crate::serve::{begin, load, workers};
 use crate::shutdown::Closing;
-use crate::store::{place, stamp};
+use crate::store::stamp;
 use crate::version;
-
-/// A hub that just died may hold its lock for this long.
-const LOCK_WITHIN: Duration = Duration::from_secs(5);
-
-/// How often a lock is tried that somebody holds who does not listen.
-const LOCK_LOOK: Duration = Duration::from_millis(1);
-
-/// Whoever waits for a lock that is free has it within this.
-const TAKEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// How often the hub looks whether its door still stands, and whether it is of use.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// A hub that has let go of its lock may still seem to listen for this long.
-const LEAVES_WITHIN: Duration = Duration::from_millis(500);
 
 /// After a signal, what is under way has so long.
 const SIGNAL_WAIT: Duration = Duration::from_secs(1);
@@ -94,63 +84,19 @@ pub fn run(overrides: Overrides, succession: Succession) -> anyhow::Result<()> {
         noted.unwrap_or_else(|error| tracing::error!(%error, "the hub's program could not be written down"));
     }
     let hub = Hub::new(paths, handles, closing, program);
-    let reason = lines.block_on(hub.serve(&door, taken.listener, idle_max))?;
+    let (reason, lock) = lines.block_on(hub.serve(&door, taken, idle_max))?;
     guardian::dismiss().reap();
     tracing::info!(reason, "hub stopped");
     work.shutdown_background();
     lines.shutdown_background();
-    drop(taken.lock);
+    drop(lock);
     Ok(())
 }
 
-/// Takes the hub's place; `None` when somebody has it and listens.
-async fn elect(door: &Door) -> std::io::Result<Option<Taken>> {
-    let lock = lock_file(door)?;
-    let deadline = Instant::now() + LOCK_WITHIN;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => {
-                took(&lock);
-                return match open(door).await {
-                    Ok(listener) => Ok(Some(Taken { listener, lock })),
-                    Err(error) if error.kind() == ErrorKind::AddrInUse => outlast(door, lock).await,
-                    Err(error) => Err(error),
-                };
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => {
-                if door.enter_blocking().is_ok() || Instant::now() >= deadline {
-                    return Ok(None);
-                }
-                tokio::time::sleep(LOCK_LOOK).await;
-            }
-        }
-    }
-}
-
-/// Somebody listens who does not hold the lock. One that is to be the hub takes it as soon as it can; whoever does
-/// not take it hangs, and its door is taken over.
-async fn outlast(door: &Door, lock: File) -> std::io::Result<Option<Taken>> {
-    lock.unlock()?;
-    tokio::time::sleep(TAKEN_WITHIN).await;
-    if lock.try_lock().is_err() {
-        return Ok(None);
-    }
-    took(&lock);
-    let listener = door.take_over()?;
-    tracing::warn!("somebody listens who is no hub, the door is taken over");
-    Ok(Some(Taken { listener, lock }))
-}
-
-/// The file whose lock is the hub's place.
-fn lock_file(door: &Door) -> std::io::Result<File> {
-    place::private(OpenOptions::new().create(true).write(true).truncate(false)).open(door.lock_file())
-}
-
-/// For people, tests, the demo and `bridge stop`: no hub needs it, and a full disk keeps none from its place.
-fn took(mut lock: &File) {
-    let own = std::process::id().to_string();
-    let _ = lock.set_len(0).and_then(|()| lock.write_all(own.as_bytes()));
+/// Who came through the door, when it has gone again.
+enum Came {
+    Front,
+    Other,
 }
 
 #[derive(Clone)]
@@ -177,23 +123,23 @@ impl Hub {
     async fn serve(
         self,
         door: &Door,
-        listener: Listener,
+        Taken { listener, mut lock }: Taken,
         idle_max: Duration,
-    ) -> anyhow::Result<&'static str> {
+    ) -> anyhow::Result<(&'static str, File)> {
         tracing::info!(pid = std::process::id(), version = version::own(), "hub serving");
-        let (mut fronts, mut used, mut has_signal) = (JoinSet::new(), Instant::now(), false);
+        let (mut fronts, mut used) = (JoinSet::new(), Instant::now());
+        // A signal came; another hub has this place.
+        let (mut has_signal, mut is_passed) = (false, false);
         let (mut listener, mut empty) = (Some(listener), JoinSet::new());
+        let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let reason = loop {
             tokio::select! {
                 why = self.end.left() => break why.word(),
                 reason = self.closing.raised(), if !has_signal => {
                     has_signal = true;
                     tracing::info!(%reason, "signal");
-                    let end = Arc::clone(&self.end);
-                    fronts.spawn(async move {
-                        end.drain(SIGNAL_WAIT).await;
-                        end.leave(Why::Signal);
-                    });
+                    self.make_way(Why::Signal, &mut fronts);
                 }
                 came = accept(listener.as_ref()) => match came {
                     Ok(stream) => {
@@ -204,13 +150,12 @@ impl Hub {
                         tokio::time::sleep(LOOK).await;
                     }
                 },
-                Some(ended) = fronts.join_next() => {
-                    used = Instant::now();
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "front's task ended unexpectedly");
-                    }
-                }
-                () = tokio::time::sleep(LOOK) => {
+                Some(ended) = fronts.join_next() => match ended {
+                    Ok(Came::Front) => used = Instant::now(),
+                    Ok(Came::Other) => {}
+                    Err(error) => tracing::error!(%error, "front's task ended unexpectedly"),
+                },
+                _ = look.tick() => {
                     if fronts.is_empty() && used.elapsed() >= idle_max {
                         break "idle";
                     }
@@ -221,9 +166,18 @@ impl Hub {
                         tracing::info!(servers = household.house.servers(), "nobody needs these servers any more");
                         empty.spawn(async { household.stop().await.await });
                     }
-                    // One that makes way gives its door away.
-                    if !listener.as_ref().is_some_and(Listener::stands) && !self.end.has_begun() {
-                        listener = self.put_up(door, listener.take()).await;
+                    if !is_passed && Hall::of(&self.paths.data_dir).notes().is_held() {
+                        is_passed = true;
+                        self.make_way(Why::Stop, &mut fronts);
+                    }
+                    // One that makes way gives its place and its door away.
+                    if !self.end.has_begun() && !is_passed {
+                        is_passed = !self.keep_place(door, &mut lock);
+                        if is_passed {
+                            self.make_way(Why::Upgrade, &mut fronts);
+                        } else if !listener.as_ref().is_some_and(Listener::stands) {
+                            listener = self.put_up(door, listener.take()).await;
+                        }
                     }
                     log::keep_short(&self.paths.hub_log());
                 }
@@ -236,7 +190,38 @@ impl Hub {
         let households = std::mem::take(&mut *self.households());
         join_all(join_all(households.into_iter().map(Household::stop)).await).await;
         while empty.join_next().await.is_some() {}
-        Ok(reason)
+        Ok((reason, lock))
+    }
+
+    /// Finishes what is under way, for a short while, and leaves.
+    fn make_way(&self, why: Why, tasks: &mut JoinSet<Came>) {
+        let end = Arc::clone(&self.end);
+        tasks.spawn(async move {
+            end.drain(SIGNAL_WAIT).await;
+            end.leave(why);
+            Came::Other
+        });
+    }
+
+    /// Takes the hub's place again if its file was removed; false when another hub has it by now.
+    fn keep_place(&self, door: &Door, lock: &mut File) -> bool {
+        if is_in_place(lock, door) || !self.paths.data_dir.is_dir() {
+            return true;
+        }
+        let again = Hall::of(&self.paths.data_dir).make().ok().and_then(|()| lock_file(door).ok());
+        match again.map(|again| (again.try_lock(), again)) {
+            Some((Ok(()), again)) => {
+                took(&again);
+                *lock = again;
+                true
+            }
+            Some((Err(TryLockError::WouldBlock), _)) => {
+                tracing::warn!("the hub's place was removed, and another hub has it: the fronts go there");
+                false
+            }
+            // It is tried every second.
+            Some((Err(TryLockError::Error(_)), _)) | None => true,
+        }
     }
 
     /// Puts a door up that was removed, maybe with its hall; those who are here stay, whether or not it can be.
@@ -248,7 +233,11 @@ impl Hub {
             // What is gone as a whole is not made again.
             anyhow::ensure!(self.paths.data_dir.is_dir(), "the data folder is gone");
             Hall::of(&self.paths.data_dir).make()?;
-            anyhow::Ok(open(door).await?)
+            match open(door).await {
+                // Whoever listens there without the lock, which is ours, hangs on its way to this place.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(door.take_over()?),
+                opened => anyhow::Ok(opened?),
+            }
         };
         let put_up = put_up.await;
         match &put_up {
@@ -269,20 +258,6 @@ impl Hub {
 
     fn households(&self) -> MutexGuard<'_, Vec<Household>> {
         self.households.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Listens behind the door; one that a dead hub left is removed first.
-async fn open(door: &Door) -> std::io::Result<Listener> {
-    let deadline = Instant::now() + LEAVES_WITHIN;
-    loop {
-        let _ = door.enter().await;
-        match door.open() {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
-                tokio::time::sleep(LOCK_LOOK).await;
-            }
-            opened => return opened,
-        }
     }
 }
 
@@ -317,8 +292,8 @@ mod tests {
         let room = tempfile::tempdir().unwrap();
         let (hub, door) = hub(room.path());
         let began = Instant::now();
-        let listener = door.open().unwrap();
-        assert_eq!(hub.serve(&door, listener, Duration::from_secs(600)).await.unwrap(), "idle");
+        let taken = elect(&door).await.unwrap().unwrap();
+        assert_eq!(hub.serve(&door, taken, Duration::from_secs(600)).await.unwrap().0, "idle");
         let took = began.elapsed();
         assert!(took >= Duration::from_secs(600) && took < Duration::from_secs(605), "{took:?}");
         assert!(!door.stands());
@@ -329,11 +304,11 @@ mod tests {
         let room = tempfile::tempdir().unwrap();
         let data_dir = room.path().join("data");
         let (hub, door) = hub(&data_dir);
-        let listener = door.open().unwrap();
+        let taken = elect(&door).await.unwrap().unwrap();
         std::fs::remove_dir_all(&data_dir).unwrap();
         assert!(hub.put_up(&door, None).await.is_none());
-        let ended = hub.serve(&door, listener, Duration::from_secs(600)).await;
-        assert_eq!(ended.unwrap(), "data_folder_gone");
+        let ended = hub.serve(&door, taken, Duration::from_secs(600)).await;
+        assert_eq!(ended.unwrap().0, "data_folder_gone");
         assert!(!data_dir.exists());
     }
 
@@ -341,15 +316,34 @@ mod tests {
     async fn a_door_that_somebody_removed_is_put_up_again() {
         let room = tempfile::tempdir().unwrap();
         let (hub, door) = hub(room.path());
-        let (closing, listener) = (hub.closing.clone(), door.open().unwrap());
+        let (closing, taken) = (hub.closing.clone(), elect(&door).await.unwrap().unwrap());
         let watcher = async {
             std::fs::remove_file(door.lock_file().with_extension("sock")).unwrap();
             tokio::time::sleep(LOOK * 3).await;
             assert!(door.stands());
             closing.raise(StopReason::Terminate);
         };
-        let (reason, ()) = tokio::join!(hub.serve(&door, listener, Duration::from_secs(600)), watcher);
-        assert_eq!(reason.unwrap(), "signal");
+        let (reason, ()) = tokio::join!(hub.serve(&door, taken, Duration::from_secs(600)), watcher);
+        assert_eq!(reason.unwrap().0, "signal");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_takes_its_place_again_unless_another_has_it() {
+        let room = tempfile::tempdir().unwrap();
+        let (hub, door) = hub(room.path());
+        let (closing, taken) = (hub.closing.clone(), elect(&door).await.unwrap().unwrap());
+        let watcher = async {
+            std::fs::remove_dir_all(room.path().join("run")).unwrap();
+            tokio::time::sleep(LOOK * 3).await;
+            assert_eq!((door.keeper(), door.stands()), (Some(std::process::id()), true));
+            std::fs::remove_dir_all(room.path().join("run")).unwrap();
+            Hall::of(room.path()).make().unwrap();
+            let other = elect(&door).await.unwrap().unwrap();
+            tokio::time::sleep(LOOK * 3).await;
+            assert!(other.listener.stands() && closing.reason().is_none());
+        };
+        let (reason, ()) = tokio::join!(hub.serve(&door, taken, Duration::from_secs(600)), watcher);
+        assert_eq!(reason.unwrap().0, "upgrade");
     }
 
     #[tokio::test]
@@ -362,7 +356,9 @@ mod tests {
         drop((lock, listener));
         let Taken { listener, lock } = elect(&door).await.unwrap().expect("the dead hold no lock");
         drop(lock);
-        assert!(elect(&door).await.unwrap().is_some(), "whoever only listens is none");
+        let taken = elect(&door).await.unwrap().expect("whoever only listens is none");
         assert!(!listener.stands());
+        assert_eq!(door.keeper(), Some(std::process::id()));
+        drop(taken);
     }
 }

@@ -124,6 +124,45 @@ fn servers_are_shared_where_they_would_be_no_others() {
 }
 
 #[test]
+fn a_client_whose_servers_become_others_has_its_own_from_then_on() {
+    let room = Room::new().server_with("s", &["count $ROOM/count", SAYS_PID], "").through_hub();
+    let _hubs = Hubs(&room);
+    let start = |token: &str| {
+        let mut bridge = room.start_so(|command| {
+            command.env("TOKEN", token);
+        });
+        bridge.initialize();
+        bridge
+    };
+    let (mut a, mut b) = (start("one"), start("two"));
+    assert_eq!(pid(&mut a), pid(&mut b));
+    let entry = "[servers.\"s\"]";
+    let config =
+        room.text("config.toml").replace(entry, &format!("{entry}\nenv = {{ TOKEN = '${{env:TOKEN}}' }}"));
+    std::fs::write(room.path("config.toml"), config).unwrap();
+    let token = |bridge: &mut Bridge| variable(pid(bridge), "TOKEN");
+    wait_until("each has its own", || {
+        (token(&mut a), token(&mut b)) == (Some("one".to_owned()), Some("two".to_owned()))
+    });
+}
+
+#[test]
+fn a_hub_knows_its_fronts_whatever_they_were_started_with() {
+    let room = room("");
+    let hubs = Hubs(&room);
+    // The first byte of what a front says is that of its length: each value comes once.
+    for padding in 0..256_usize {
+        let mut bridge = room.start_so(|command| {
+            command.env("PADDING", "x".repeat(padding));
+        });
+        bridge.initialize();
+        assert!(!bridge.log().contains("serving in this process"), "{padding}: {}", bridge.log());
+    }
+    assert_eq!(room.text("data/logs/hub.log").matches("hub serving").count(), 1);
+    drop(hubs);
+}
+
+#[test]
 fn a_server_runs_where_its_client_was_started_if_it_is_one_clients_alone() {
     for (scope, shared) in [("session", false), ("shared", true)] {
         let room = room(&format!("scope = '{scope}'"));

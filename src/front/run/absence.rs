@@ -14,6 +14,9 @@ const NO_HUB_AFTER: Duration = Duration::from_secs(3);
 /// The first hub is waited for so long; then the session is served without one.
 const FIRST_HUB_WITHIN: Duration = Duration::from_secs(5);
 
+/// The end of one that hangs is waited for so much longer.
+const HANGS_FOR: Duration = Duration::from_secs(8);
+
 /// How often it is looked whether a hub that was stopped is back, while nothing needs it.
 const DOZE: Duration = Duration::from_millis(250);
 
@@ -27,7 +30,13 @@ pub(super) fn first_hub(hubs: &mut Hubs, hello: &Hello) -> Result<Option<Hub>, N
         match hubs.look(hello) {
             Ok(hub) => return Ok(Some(hub)),
             Err(NoHub::Held) => return Ok(None),
-            Err(error) if Instant::now() >= deadline => return Err(error),
+            // One that hangs is ended, and there is another then.
+            Err(error)
+                if Instant::now()
+                    >= deadline + if hubs.is_held_up() { HANGS_FOR } else { Duration::ZERO } =>
+            {
+                return Err(error);
+            }
             Err(_) => hubs.rest(),
         }
     }

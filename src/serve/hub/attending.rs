@@ -1,14 +1,17 @@
 //! Whoever comes through a hub's door: a front, or somebody who asks the hub itself.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Weak;
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
+use tokio::time::Instant;
 
 use crate::environment::{Environment, Folder};
-use crate::frames::{self, Hello, Variables, Welcome};
+use crate::frames::{self, Hello, Kind, Variables, Welcome, Why};
 use crate::front::resume::state;
 use crate::local::Stream;
 use crate::paths::Paths;
@@ -19,8 +22,9 @@ use crate::serve::house::servers::Site;
 use crate::serve::household::Household;
 use crate::serve::hub::admission::{self, Admitted};
 use crate::serve::hub::end::Present;
-use crate::serve::hub::{Hub, counter};
+use crate::serve::hub::{Came, Hub, counter};
 use crate::serve::load;
+use crate::session::Client;
 use crate::session::attached::Fronted;
 use crate::session::outlet::Outlet;
 use crate::store::ids::SessionId;
@@ -30,9 +34,12 @@ use crate::version;
 /// Whoever comes through the door says who it is within this.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
+/// A client that has to be served otherwise may finish what is under way within this.
+const AT_REST_WITHIN: Duration = Duration::from_secs(10);
+
 impl Hub {
     /// Serves whoever came, until it has gone or the hub ends.
-    pub(super) async fn attend(self, stream: Stream) {
+    pub(super) async fn attend(self, stream: Stream) -> Came {
         let admitted = async {
             match is_question(&stream).await? {
                 true => Ok(None),
@@ -41,13 +48,14 @@ impl Hub {
         };
         let admitted = tokio::select! {
             admitted = tokio::time::timeout(HELLO_WITHIN, admitted) => admitted,
-            _ = self.end.left() => return,
+            _ = self.end.left() => return Came::Other,
         };
         match admitted {
             Ok(Ok(Some(admitted))) => {
                 if let Err(error) = self.attach(stream, admitted).await {
                     tracing::warn!(error = format!("{error:#}"), "front cannot be served");
                 }
+                return Came::Front;
             }
             Ok(Ok(None)) => {
                 if let Err(error) = counter::attend(&self, stream).await {
@@ -58,6 +66,7 @@ impl Hub {
             Ok(Err(error)) => tracing::debug!(%error, "no front"),
             Err(_) => tracing::debug!("nobody says hello"),
         }
+        Came::Other
     }
 
     /// Serves one front to its end.
@@ -69,7 +78,7 @@ impl Hub {
         let Hello { config, environment: Variables(environment), folder, .. } = hello;
         let environment: Environment = environment.into_iter().collect();
         let guest = (Outlet::framed(dispatched), front, folder.map(Into::into));
-        let client = self.attach_to(config, environment, guest).await?;
+        let (client, foreign) = self.attach_to(config, environment, guest).await?;
         let welcome = Welcome {
             version: frames::version_for(versions),
             pid: std::process::id(),
@@ -92,7 +101,15 @@ impl Hub {
         tracing::info!(front = pid, session = %session, version = bridge, "front attached");
         let present = Present { pid, version: bridge, since_ms: stamp::now_ms(), client: client.client() };
         let input = Input::Frames(source, self.end.hears());
-        self.end.attended(present, client.serve_front(input, sink, self.end.left())).await;
+        let under_way = client.client();
+        let left = async {
+            tokio::select! {
+                why = self.end.left() => why,
+                // It comes back at once, to servers of its own.
+                () = async { foreign.await; at_rest(&under_way).await } => Why::Upgrade,
+            }
+        };
+        self.end.attended(present, client.serve_front(input, sink, left)).await;
         tracing::info!(front = pid, "front detached");
         Ok(())
     }
@@ -103,10 +120,14 @@ impl Hub {
         config: Option<PathBuf>,
         environment: Environment,
         (outlet, front, folder): (Outlet, Fronted, Folder),
-    ) -> anyhow::Result<Attached> {
+    ) -> anyhow::Result<(Attached, impl Future<Output = ()> + Send + use<>)> {
+        let attach = |house: &House, (outlet, front, folder)| {
+            (house.attach_front(outlet, front, folder), house.becomes_foreign(environment.clone()))
+        };
+        let guest = (outlet, front, folder);
         let is_its = |household: &&Household| household.house.is_for(config.as_deref(), &environment);
         if let Some(household) = self.households().iter().find(is_its) {
-            return Ok(household.house.attach_front(outlet, front, folder));
+            return Ok(attach(&household.house, guest));
         }
         let paths = Paths { config_file: config.clone(), ..self.paths.clone() };
         let loaded = tokio::task::spawn_blocking({
@@ -119,22 +140,35 @@ impl Hub {
         let mut households = self.households();
         // Another one may have been as quick.
         if let Some(household) = households.iter().find(is_its) {
-            return Ok(household.house.attach_front(outlet, front, folder));
+            return Ok(attach(&household.house, guest));
         }
         // Where the first of many clients was started is no place for the others' servers.
         let site = Site { folder: environment.home().map(Into::into), environment: environment.clone() };
         let house = House::build(&paths, loaded, site, std::time::Instant::now(), handles);
         let household = Household::begin(house, &paths.data_dir, handles);
-        let client = household.house.attach_front(outlet, front, folder);
+        let client = attach(&household.house, guest);
         households.push(household);
         Ok(client)
     }
 }
 
-/// Whether this is a line of JSON, and not a frame: those are shorter than one that begins so.
+/// Waits until a client has nothing under way, but not for ever.
+async fn at_rest(client: &Weak<Client>) {
+    let until = Instant::now() + AT_REST_WITHIN;
+    while Instant::now() < until && client.upgrade().is_some_and(|client| client.under_way().0 > 0) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whether this is a line of JSON, and not a frame: any byte may come first in a frame, but the fifth is its kind,
+/// which no text has.
 async fn is_question(stream: &Stream) -> std::io::Result<bool> {
-    let mut first = [0];
-    let peek = || Ok(rustix::net::recv(stream, &mut first[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0);
+    let mut head = [0; 5];
+    let peek = || match rustix::net::recv(stream, &mut head[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0 {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        5 => Ok(()),
+        _ => Err(ErrorKind::WouldBlock.into()),
+    };
     stream.async_io(Interest::READABLE, peek).await?;
-    Ok(first == *b"{")
+    Ok(head.starts_with(b"{") && !head.ends_with(&[Kind::Hello.byte()]))
 }

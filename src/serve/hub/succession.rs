@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::control::{NoAnswer, Request, Talk};
 use crate::local::{Door, Listener};
 use crate::paths::Paths;
-use crate::serve::hub::{LOCK_LOOK, lock_file, took};
+use crate::serve::hub::election::{LOCK_LOOK, lock_file, took};
 use crate::store::read::Reader;
 use crate::version;
 
