@@ -25,6 +25,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::frames::{Ends, Framed, HEAD_BYTES, Kind, UNANSWERED_BYTES_MAX, head};
 use crate::front::ledger::{Due, Ended, Heard, Ledger};
@@ -256,14 +257,17 @@ impl Front {
         write_due(&mut way, &due);
     }
 
-    /// Says a frame without a request to the hub, unless somebody else is saying something.
+    /// Says a frame without a request to the hub, unless somebody else is saying something or there is no room
+    /// for it: whoever counts a hub's silences must not wait for it.
     pub fn say(&self, kind: Kind, seq: u64) {
         let mut way = match self.way.try_lock() {
             Ok(way) => way,
             Err(std::sync::TryLockError::Poisoned(way)) => way.into_inner(),
             Err(std::sync::TryLockError::WouldBlock) => return,
         };
-        write_due(&mut way, &[Due { seq, kind, line: Bytes::new() }]);
+        if way.as_ref().is_some_and(has_room) {
+            write_due(&mut way, &[Due { seq, kind, line: Bytes::new() }]);
+        }
     }
 
     /// Says why the session ends.
@@ -332,6 +336,11 @@ fn write_due(way: &mut MutexGuard<'_, Option<UnixStream>>, due: &[Due]) {
         let _ = stream.shutdown(Shutdown::Both);
         **way = None;
     }
+}
+
+/// Whether a frame without a body can be written at once: a socket that can be written to has room for far more.
+fn has_room(stream: &UnixStream) -> bool {
+    poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 fn write(stream: &mut UnixStream, due: &[Due]) -> io::Result<()> {

@@ -188,3 +188,28 @@ fn a_client_that_asks_for_too_much_at_once_is_not_read_until_something_is_answer
     }
     second.join().unwrap();
 }
+
+#[test]
+fn who_asks_a_hub_whether_it_is_there_does_not_wait_for_it_to_read() {
+    let front = std::sync::Arc::new(Front::default());
+    let (ours, _hub) = UnixStream::pair().unwrap();
+    let mut full = ours.try_clone().unwrap();
+    front.attach(ours);
+    full.set_nonblocking(true).unwrap();
+    while full.write(&[0]).is_ok() {}
+    full.set_nonblocking(false).unwrap();
+    let (say, said) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn({
+        let front = std::sync::Arc::clone(&front);
+        move || {
+            front.say(Kind::Ping, 0);
+            say.send(()).unwrap();
+        }
+    });
+    said.recv_timeout(Duration::from_secs(5)).unwrap();
+    let (ours, mut hub) = UnixStream::pair().unwrap();
+    front.attach(ours);
+    front.say(Kind::Ping, 0);
+    let kinds: Vec<Kind> = heard(&mut hub, &mut Cutter::default()).iter().map(|framed| framed.kind).collect();
+    assert_eq!(kinds, [Kind::Ping], "one that reads is asked");
+}
