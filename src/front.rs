@@ -206,12 +206,13 @@ impl Front {
         self.give_up(&[Kind::Lost, Kind::Unknown], waits, Why::Stopped, out)
     }
 
-    /// Answers what needs no hub.
+    /// Answers what needs no hub, also if one had it and ended.
     ///
     /// # Errors
     /// When the client does not read any more.
     pub fn answer_pings(&self, out: &mut impl Write) -> io::Result<()> {
-        self.give_up(&[Kind::Request], |request| *request.method == *"ping", Why::NoHub, out)
+        let unanswered = [Kind::Request, Kind::Again, Kind::Spent];
+        self.give_up(&unanswered, |request| *request.method == *"ping", Why::NoHub, out)
     }
 
     /// Waits until a request comes, the session ends, or so much time has passed.

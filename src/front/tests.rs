@@ -213,3 +213,15 @@ fn who_asks_a_hub_whether_it_is_there_does_not_wait_for_it_to_read() {
     let kinds: Vec<Kind> = heard(&mut hub, &mut Cutter::default()).iter().map(|framed| framed.kind).collect();
     assert_eq!(kinds, [Kind::Ping], "one that reads is asked");
 }
+
+#[test]
+fn a_ping_that_was_with_a_hub_when_it_ended_is_answered_without_one() {
+    let (front, mut out) = (Front::default(), Vec::new());
+    let (ours, _hub) = UnixStream::pair().unwrap();
+    front.attach(ours);
+    front.hear(&[line(1), Bytes::from_static(br#"{"id":2,"method":"ping"}"#)]);
+    front.hub_left(&mut out).unwrap();
+    front.answer_pings(&mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap().trim_end(), r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
+    assert_eq!(front.unanswered(), 1);
+}
