@@ -49,9 +49,6 @@ const GONE_WITHIN: Duration = Duration::from_millis(500);
 /// How much is read of a hub at once, in bytes, unless a frame is known to be longer.
 const READ_BYTES: usize = 16 * 1024;
 
-/// After so many frames it is read which requests were dispatched, so that the pipe never fills.
-const DRAIN_AFTER: u32 = 1024;
-
 /// Why a session is not served by a hub.
 #[derive(Debug, thiserror::Error)]
 #[error("no hub can be started: {0}; if one was tried, logs/hub.log in the data folder says why it ended")]
@@ -245,7 +242,7 @@ enum Parting {
 /// When the client does not read any more.
 fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Parting> {
     let mut cutter = Frames::default();
-    let (mut silences, mut frames, mut patience) = (0, 0_u32, STARTED);
+    let (mut silences, mut patience) = (0, STARTED);
     loop {
         loop {
             match cutter.next_frame() {
@@ -261,13 +258,12 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
                     return Ok(Parting::Silent);
                 }
             }
-            frames += 1;
-            if frames.is_multiple_of(DRAIN_AFTER) {
-                let _ = drain(front, &mut hub.dispatched);
-            }
         }
         out.flush()?;
-        match wait(&hub.stream, &out.get_ref(), patience)? {
+        let waited = wait(&hub.stream, &out.get_ref(), patience)?;
+        // The pipe may be small, and a hub whose pipe is full dispatches nothing.
+        let _ = drain(front, &mut hub.dispatched);
+        match waited {
             Waited::Readable => silences = 0,
             Waited::HungUp => return Err(io::ErrorKind::BrokenPipe.into()),
             Waited::InVain if patience == STARTED => {
@@ -368,3 +364,6 @@ fn last_dispatched(front: &Front, hub: &mut Hub) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
