@@ -285,6 +285,8 @@ impl Front {
     /// Whether a hub was told why the session ends.
     #[must_use]
     pub fn is_told(&self) -> bool {
+        // Who is just telling it has its answer sooner than it knows.
+        let _way = lock(&self.way);
         self.is_told.load(Ordering::Acquire)
     }
 

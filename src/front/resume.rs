@@ -55,7 +55,7 @@ fn is_wanted(welcome: &Welcome) -> bool {
 
 /// Nothing of this program goes on, or an error says why it does.
 fn replace(life: &Life, hub: &Hub, out: &ToClient, input: (&File, &Rest)) -> io::Result<Infallible> {
-    let ((stdin, rest), stdout, lock) = (input, out.get_ref().as_fd(), life.lock.as_fd());
+    let ((stdin, rest), stdout, lock) = (input, out.get_ref().as_fd(), life.ending.lock.as_fd());
     let ends = Numbers {
         stdin: stdin.as_raw_fd(),
         stdout: stdout.as_raw_fd(),

@@ -22,7 +22,7 @@ use crate::front::input::Input;
 use crate::front::output::{ToClient, to_client};
 use crate::front::resume::state::{self, BadState, Left};
 use crate::front::resume::{self, exec};
-use crate::front::threads::{Ending, Threads};
+use crate::front::threads::{End, Ending, Threads, leave};
 use crate::front::{Front, signals};
 use crate::lines::Rest;
 use crate::pages;
@@ -65,7 +65,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
     let (mut hubs, hello) = (Hubs::of(paths), hello(paths, id));
     let first = absence::first_hub(&mut hubs, &hello).map_err(|error| NoHub(error.to_string()))?;
     let (stdin, stdout) = pipes::take_files().map_err(no_hub)?;
-    let (front, ending, mut out) = (Arc::default(), Ending::default(), to_client(stdout));
+    let (front, ending, mut out) = (Arc::default(), End::of(lock), to_client(stdout));
     let line_bytes_max =
         first.as_ref().map_or(Settings::default().in_line_max_bytes, |hub| hub.welcome.line_bytes_max);
     let input = Input::new(stdin, line_bytes_max, Rest::default());
@@ -74,7 +74,7 @@ pub fn run(paths: &Paths) -> Result<(), NoHub> {
         Some(hub) => tracing::info!(session = %id, hub = hub.welcome.pid, "serving through a hub"),
         None => tracing::warn!(session = %id, "hub was stopped by its user, waiting for bridge start"),
     }
-    let mut life = Life { front, hubs, hello, ending, threads, lock };
+    let mut life = Life { front, hubs, hello, ending, threads, is_closed: false };
     let served = life.serve(first, &mut out);
     life.end(served);
     Ok(())
@@ -91,13 +91,14 @@ pub fn resume(paths: &Paths, state: RawFd) -> Result<(), BadState> {
     let (stdin, mut out) = (exec::taken(ends.stdin)?, to_client(exec::taken(ends.stdout)?));
     let stream = UnixStream::from(OwnedFd::from(exec::taken(ends.hub)?));
     let hub = Hub { stream, dispatched: exec::taken(ends.dispatched)?, welcome };
-    let (front, ending) = (Arc::new(front), Ending::default());
+    let (front, ending) = (Arc::new(front), End::of(lock));
     let (pid, unanswered) = (hub.welcome.pid, front.unanswered());
     let threads = Threads::begin(&front, &ending, Input::new(stdin, hub.welcome.line_bytes_max, rest))?;
     tracing::info!(session = %id, hub = pid, version = version::own(), unanswered, "going on as a newer bridge");
     // Hubs of the older program that have ended: nobody else waits for them.
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-    let mut life = Life { front, hubs: Hubs::of(paths), hello: hello(paths, id), ending, threads, lock };
+    let mut life =
+        Life { front, hubs: Hubs::of(paths), hello: hello(paths, id), ending, threads, is_closed: false };
     let served = life.talk(hub, &mut out).and_then(|next| {
         // This one too, if it was.
         let _ = rustix::process::waitpid(pid.try_into().ok().and_then(Pid::from_raw), WaitOptions::NOHANG);
@@ -113,12 +114,12 @@ pub struct Life {
     pub front: Arc<Front>,
     hubs: Hubs,
     hello: Hello,
-    /// The client has gone, and why.
+    /// Whether the client has gone, and why.
     pub ending: Ending,
     /// Who listens.
     pub threads: Threads,
-    /// What shows that the session lives.
-    pub lock: SessionLock,
+    /// A hub that was told of the end has closed the session.
+    is_closed: bool,
 }
 
 fn hello(paths: &Paths, session: SessionId) -> Hello {
@@ -174,15 +175,16 @@ impl Life {
             signals::quiet(|| thread::Builder::new().name("bridge-attach".into()).spawn(attach))?
         };
         pages::keep_nothing_large();
-        let conversation = converse(&self.front, &mut hub, out);
+        let parting =
+            converse(&self.front, &mut hub, out).unwrap_or_else(|error| self.no_client(&error, &hub));
         // Whoever writes to it is told; a hub that is only silent hears of it too.
         let _ = hub.stream.shutdown(Shutdown::Both);
         let _ = attaching.join();
-        let parting = conversation?;
         if parting == Parting::Silent {
             kill(hub.welcome.pid);
         }
         if self.ending.get().is_some() {
+            self.is_closed = parting == Parting::Closed && self.front.is_told();
             return Ok(None);
         }
         last_dispatched(&self.front, &mut hub)?;
@@ -200,8 +202,8 @@ impl Life {
                 self.front.hub_left(out)?;
                 Some(why)
             }
-            Parting::Gone | Parting::Silent => {
-                let parting = if parting == Parting::Gone { "gone" } else { "silent" };
+            Parting::Closed | Parting::Gone | Parting::Silent => {
+                let parting = if parting == Parting::Silent { "silent" } else { "gone" };
                 tracing::warn!(hub, parting, unanswered, "hub lost");
                 self.front.hub_died(out)?;
                 None
@@ -211,17 +213,24 @@ impl Life {
         Ok(left)
     }
 
+    /// The client does not read any more: the hub is told, and waited for until the front has to go.
+    fn no_client(&self, error: &io::Error, hub: &Hub) -> Parting {
+        tracing::warn!(%error, "client does not read any more");
+        if self.ending.set(StopReason::OutputClosed) {
+            leave(&self.front, StopReason::OutputClosed);
+        }
+        io::copy(&mut &hub.stream, &mut io::sink()).map_or(Parting::Gone, |_| Parting::Closed)
+    }
+
     fn end(self, served: io::Result<()>) {
-        if let Err(error) = served {
+        if let Err(error) = served
+            && self.ending.set(StopReason::OutputClosed)
+        {
             tracing::warn!(%error, "client does not read any more");
-            if self.ending.set(StopReason::OutputClosed).is_ok() {
-                self.front.bye(StopReason::OutputClosed.word());
-            }
         }
         tracing::info!(reason = self.ending.get().map(|reason| reason.word()), "stopped");
-        match self.ending.get() {
-            Some(reason) if !self.front.is_told() => self.lock.leave(reason.word()),
-            _ => self.lock.release(),
+        if self.is_closed {
+            self.ending.lock.remove();
         }
     }
 }
@@ -230,7 +239,9 @@ impl Life {
 enum Parting {
     /// It said that it ends.
     Left(Why),
-    /// It has ended, or has closed the conversation.
+    /// It has closed the conversation, and had read all of it.
+    Closed,
+    /// It has ended, and had not.
     Gone,
     /// It does not answer.
     Silent,
@@ -280,21 +291,23 @@ fn converse(front: &Front, hub: &mut Hub, out: &mut ToClient) -> io::Result<Part
                 continue;
             }
         }
-        if !fill(&mut cutter, &hub.stream) {
-            return Ok(Parting::Gone);
+        match fill(&mut cutter, &hub.stream) {
+            Ok(0) => return Ok(Parting::Closed),
+            Ok(_) => {}
+            Err(_) => return Ok(Parting::Gone),
         }
     }
 }
 
-/// Reads some of what the hub said; false when that was all.
-fn fill(cutter: &mut Frames, stream: &UnixStream) -> bool {
+/// Reads some of what the hub said; nothing when that was all.
+fn fill(cutter: &mut Frames, stream: &UnixStream) -> rustix::io::Result<usize> {
     let wanted = cutter.missing().max(READ_BYTES);
     let room = cutter.room();
     room.reserve_exact(wanted);
     loop {
         match rustix::io::read(stream, rustix::buffer::spare_capacity(room)) {
             Err(rustix::io::Errno::INTR) => {}
-            came => return came.is_ok_and(|count| count > 0),
+            came => return came,
         }
     }
 }

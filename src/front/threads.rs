@@ -12,12 +12,46 @@ use crate::front::Front;
 use crate::front::input::{Input, Reading};
 use crate::front::signals::{Hear, Signals};
 use crate::shutdown::StopReason;
+use crate::store::lock::SessionLock;
 
 /// After the client has gone, the front is gone within this whatever the hub does.
 const END_WITHIN: Duration = Duration::from_millis(450);
 
-/// Why a front ends, once it does.
-pub type Ending = Arc<OnceLock<StopReason>>;
+/// How a front ends, as all of its threads know it.
+pub type Ending = Arc<End>;
+
+/// Why a front ends, once it does, and what shows until then that its session lives.
+#[derive(Debug)]
+pub struct End {
+    reason: OnceLock<StopReason>,
+    /// The session's lock.
+    pub lock: SessionLock,
+}
+
+impl End {
+    /// The end of the session that this lock is of, which has not come.
+    #[must_use]
+    pub fn of(lock: SessionLock) -> Ending {
+        Arc::new(Self { reason: OnceLock::new(), lock })
+    }
+
+    /// Why the front ends, if it does.
+    #[must_use]
+    pub fn get(&self) -> Option<StopReason> {
+        self.reason.get().copied()
+    }
+
+    /// The front ends for this reason; false when it had one. The lock's file has it from now on: whoever ends the
+    /// process, and whenever, a hub that hangs or dies has not made a crash of it.
+    #[must_use]
+    pub fn set(&self, reason: StopReason) -> bool {
+        let is_first = self.reason.set(reason).is_ok();
+        if is_first {
+            self.lock.leave(reason.word());
+        }
+        is_first
+    }
+}
 
 /// The threads beside the main one.
 pub struct Threads {
@@ -38,7 +72,7 @@ impl Threads {
         let ended = {
             let front = Arc::clone(&front);
             move |reason| {
-                if ending.set(reason).is_ok() {
+                if ending.set(reason) {
                     leave(&front, reason);
                 }
             }
@@ -59,7 +93,7 @@ fn hear(front: Arc<Front>, ending: Ending) -> Hear {
             SIGHUP => StopReason::HangUp,
             _ => StopReason::Interrupt,
         };
-        if ending.set(reason).is_err() {
+        if !ending.set(reason) {
             return;
         }
         // A hub that does not read must not keep the second signal from being heard.
@@ -72,7 +106,7 @@ fn hear(front: Arc<Front>, ending: Ending) -> Hear {
 }
 
 /// Tells the hub that the client has gone, and sees to it that the front ends.
-fn leave(front: &Front, reason: StopReason) {
+pub fn leave(front: &Front, reason: StopReason) {
     let late = || {
         thread::sleep(END_WITHIN);
         end_now(0);

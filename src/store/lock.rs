@@ -50,13 +50,18 @@ impl SessionLock {
 
     /// Removes the file: for an orderly end, after the session's row is closed.
     pub fn release(self) {
+        self.remove();
+    }
+
+    /// Removes the file of a lock that others of this process still have.
+    pub fn remove(&self) {
         remove(&self.path);
     }
 
-    /// Leaves the file with the reason: for an orderly end while nobody is there to close the session's row. Who
-    /// closes it later takes the word from here.
-    pub fn leave(mut self, reason: &str) {
-        if let Err(error) = self.held.write_all(reason.as_bytes()) {
+    /// Leaves the reason of an orderly end in the file, once: whoever finds the session's row open when nobody
+    /// holds the lock any more takes the word from here.
+    pub fn leave(&self, reason: &str) {
+        if let Err(error) = (&self.held).write_all(reason.as_bytes()) {
             tracing::debug!(path = %self.path.display(), %error, "reason of the end not written");
         }
     }
@@ -167,6 +172,7 @@ mod tests {
         let lock = SessionLock::create(dir.path(), front).unwrap();
         assert_eq!(reason(dir.path(), front), None);
         lock.leave("end_of_input");
+        drop(lock);
         assert!(!is_alive(dir.path(), front));
         assert_eq!(reason(dir.path(), front.nth(1)).as_deref(), Some("end_of_input"));
         fs::write(lock_path(dir.path(), front), "12345").unwrap();

@@ -204,6 +204,35 @@ fn a_clients_signal_ends_a_front_at_once_and_not_the_hub() {
 }
 
 #[test]
+fn a_client_that_goes_in_good_order_while_its_hub_hangs_has_not_crashed() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "x");
+    send_signal(hubs.pid(), Signal::STOP);
+    assert!(bridge.end().success());
+    hubs.kill();
+    let mut next = room.start();
+    next.initialize();
+    let reason = || room.rows("SELECT close_reason FROM mcp_sessions ORDER BY id LIMIT 1");
+    wait_until("its session is closed", || reason() != [[json!(null)]]);
+    assert_eq!(reason(), [[json!("end_of_input")]]);
+}
+
+#[test]
+fn a_session_that_its_hub_has_closed_leaves_no_lock() {
+    let room = echo();
+    let _hubs = Hubs(&room);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "x");
+    assert!(bridge.end().success());
+    let files = std::fs::read_dir(room.path("data/locks")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(files.filter(|path| path.extension().is_some_and(|word| word == "lock")).count(), 0);
+}
+
+#[test]
 fn a_line_that_is_too_long_is_answered_as_it_is_without_a_hub() {
     let script = ["tool echo", "on tools/call: request sampling/createMessage {}"];
     let room = || Room::new().setting("in_line_max_mib = 1").server("s", &script);
