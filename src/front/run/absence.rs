@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::frames::{Hello, Why};
 use crate::front::hubs::{Hub, Hubs, NoHub};
 use crate::front::output::ToClient;
-use crate::front::run::Life;
+use crate::front::run::{Life, STARTED};
+use crate::pages;
 
 /// Without a hub for so long, the front answers itself.
 const NO_HUB_AFTER: Duration = Duration::from_secs(3);
@@ -42,6 +43,26 @@ pub(super) fn first_hub(hubs: &mut Hubs, hello: &Hello) -> Result<Option<Hub>, N
     }
 }
 
+/// A wait for a hub.
+struct Wait {
+    since: Instant,
+    is_long: bool,
+}
+
+impl Wait {
+    fn begin() -> Self {
+        Self { since: Instant::now(), is_long: false }
+    }
+
+    /// Goes on: once it is a long one, what only the start needed is let go of.
+    fn goes_on(&mut self) {
+        if !self.is_long && self.since.elapsed() >= STARTED {
+            self.is_long = true;
+            pages::forget_start();
+        }
+    }
+}
+
 impl Life {
     /// The hub after one that died, or that ended for a reason; `None` when the client has gone.
     ///
@@ -54,11 +75,12 @@ impl Life {
         {
             return Ok(Some(hub));
         }
-        let wanted = Instant::now();
+        let mut wait = Wait::begin();
         while self.ending.get().is_none() {
+            wait.goes_on();
             match self.hubs.look(&self.hello) {
                 Ok(hub) => {
-                    let elapsed_ms = wanted.elapsed().as_millis();
+                    let elapsed_ms = wait.since.elapsed().as_millis();
                     tracing::info!(hub = hub.welcome.pid, elapsed_ms, "hub found");
                     return Ok(Some(hub));
                 }
@@ -70,7 +92,7 @@ impl Life {
                 }
                 Err(error) => tracing::debug!(%error, "no hub yet"),
             }
-            if wanted.elapsed() > NO_HUB_AFTER {
+            if wait.since.elapsed() > NO_HUB_AFTER {
                 self.front.no_hub(out)?;
                 out.flush()?;
             }
@@ -82,7 +104,9 @@ impl Life {
     /// Starts nothing until the client needs something; a hub that somebody else started is as welcome.
     fn doze(&mut self, out: &mut ToClient) -> io::Result<Option<Hub>> {
         tracing::info!("hub was stopped, the next request starts it");
+        let mut wait = Wait::begin();
         while self.ending.get().is_none() {
+            wait.goes_on();
             self.front.answer_pings(out)?;
             out.flush()?;
             if self.front.is_hub_wanted(DOZE) {
