@@ -113,18 +113,8 @@ impl Attached {
         self.doors.journal.hub_lost(session);
     }
 
-    /// Serves it until either stream ends or somebody asks to stop, and lets it go. Others are served on.
-    pub async fn serve(self, input: Input, sink: Sink, closing: Closing) -> StopReason {
-        let mut served = self.begin(input, sink, closing);
-        let reason = served.over().await;
-        served.hush(reason).await;
-        served.end(reason).await;
-        tracing::info!(%reason, "client has gone");
-        reason
-    }
-
-    /// The same for a client that has a front, which is let go when `left` says why: its requests and its sessions
-    /// are then the front's again.
+    /// Serves a client that has a front until either stream ends, or `left` says why it is let go: its requests and
+    /// its sessions are then the front's again. Others are served on.
     pub async fn serve_front(self, input: Input, sink: Sink, left: impl Future<Output = Why>) {
         let mut served = self.begin(input, sink, Closing::default());
         let over = tokio::select! {

@@ -45,14 +45,28 @@ impl Drop for Hubs<'_> {
     }
 }
 
-fn echo() -> Room {
+pub fn echo() -> Room {
     Room::new().server("s", &["tool echo"]).through_hub()
 }
 
 #[track_caller]
-fn is_ok(bridge: &mut Bridge, text: &str) {
+pub fn is_ok(bridge: &mut Bridge, text: &str) {
     let answer = bridge.call("s__echo", json!({ "text": text }));
     assert!(answer["result"]["isError"] != true && answer["error"].is_null(), "{answer}\n{}", bridge.log());
+}
+
+#[test]
+fn a_hub_that_hangs_is_replaced_for_a_new_client_too() {
+    let room = echo();
+    let hubs = Hubs(&room);
+    room.start().initialize();
+    let hung = hubs.pid();
+    send_signal(hung, Signal::STOP);
+    let mut bridge = room.start();
+    bridge.initialize();
+    is_ok(&mut bridge, "served");
+    assert!(bridge.log().contains("hub does not say who it is"), "{}", bridge.log());
+    assert_ne!(hubs.pid(), hung);
 }
 
 #[test]

@@ -7,20 +7,10 @@ mod stopped;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::front::Hubs;
-use crate::support::{Bridge, Room, wait_until};
-
-fn echo() -> Room {
-    Room::new().server("s", &["tool echo"]).through_hub()
-}
-
-#[track_caller]
-fn is_ok(bridge: &mut Bridge, text: &str) {
-    let answer = bridge.call("s__echo", json!({ "text": text }));
-    assert!(answer["result"]["isError"] != true && answer["error"].is_null(), "{answer}\n{}", bridge.log());
-}
+use crate::front::{Hubs, echo, is_ok};
+use crate::support::{Room, wait_until};
 
 /// What a verb prints that was to go well.
 #[track_caller]

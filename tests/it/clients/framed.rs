@@ -14,7 +14,7 @@ use bridge::{pipes, store};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::support::housed::Housed;
+use crate::support::housed::{Housed, serve};
 use crate::support::{DEADLINE, Room};
 
 /// What a front is to a house.
@@ -33,13 +33,13 @@ impl Front {
         let attached = house.house.attach_front(Outlet::framed(into), front, None);
         house.lines.spawn(async move {
             let (source, sink) = (pipes::from_server(theirs_in), pipes::to_server(theirs_out));
-            attached
-                .serve(
-                    Input::Frames(source.unwrap(), watch::channel(true).1),
-                    sink.unwrap(),
-                    Closing::default(),
-                )
-                .await
+            serve(
+                attached,
+                Input::Frames(source.unwrap(), watch::channel(true).1),
+                sink.unwrap(),
+                Closing::default(),
+            )
+            .await
         });
         let (sender, receiver) = channel();
         thread::spawn(move || read(from, &sender));

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use bridge::environment::Environment;
 use bridge::paths::{Overrides, Paths};
-use bridge::serve::attached::Input;
+use bridge::pipes::Sink;
+use bridge::serve::attached::{Attached, Input};
 use bridge::serve::house::House;
 use bridge::serve::house::servers::Site;
 use bridge::shutdown::{Closing, StopReason};
@@ -95,7 +96,7 @@ impl Room {
             let closing = closing.clone();
             async move {
                 let (source, sink) = (pipes::from_server(theirs_in), pipes::to_server(theirs_out));
-                let reason = attached.serve(Input::Lines(source.unwrap()), sink.unwrap(), closing).await;
+                let reason = serve(attached, Input::Lines(source.unwrap()), sink.unwrap(), closing).await;
                 let _ = sender.send(reason);
             }
         });
@@ -112,6 +113,15 @@ impl Room {
         bridge.read();
         (bridge, guest)
     }
+}
+
+/// Serves a client until either stream ends or somebody asks to stop, and lets it go.
+pub async fn serve(attached: Attached, input: Input, sink: Sink, closing: Closing) -> StopReason {
+    let mut served = attached.begin(input, sink, closing);
+    let reason = served.over().await;
+    served.hush(reason).await;
+    served.end(reason).await;
+    reason
 }
 
 impl Drop for Housed {
