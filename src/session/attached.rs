@@ -91,11 +91,6 @@ impl Client {
             None => permit,
         };
         self.hear_guarded(&body, permit);
-        if kind == Kind::Restore {
-            // What was stored is what the earlier hub had shown.
-            let shown = self.router.offers.loaded().await.catalog;
-            self.lock().shown.restored(&shown);
-        }
     }
 
     async fn hear_too_long(&self, seq: u64, body: &[u8]) {

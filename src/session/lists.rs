@@ -36,13 +36,6 @@ impl Shown {
         }
     }
 
-    /// An earlier hub served the client, who may have been shown every list.
-    pub fn restored(&mut self, now: &Arc<Catalog>) {
-        for list in List::ALL {
-            self.last.get_mut(list).get_or_insert_with(|| Arc::clone(now));
-        }
-    }
-
     /// Whether a list is no longer what the client was shown; from then on it is, since it is told. A
     /// client that was never shown the list has nothing to forget.
     fn changes(&mut self, list: List, now: &Arc<Catalog>) -> bool {

@@ -23,24 +23,6 @@ fn a_call_inside_a_dying_hub_is_not_done_again() {
 }
 
 #[test]
-fn a_change_of_the_lists_is_told_of_by_the_next_hub_too() {
-    let room = Room::new().server("s", &["tool a"]).through_hub();
-    let hubs = Hubs(&room);
-    let mut bridge = room.start();
-    bridge.initialize();
-    bridge.ask("tools/list", &json!({}));
-    hubs.kill();
-    assert_eq!(bridge.ask("tools/list", &json!({}))["error"], json!(null));
-    hubs.kill();
-    // Whoever asks for nothing hears of it all the same.
-    assert_eq!(bridge.ask("ping", &json!({}))["result"], json!({}));
-    bridge.said_so_far();
-    let renamed = room.text("config.toml").replace("[servers.\"s\"]", "[servers.renamed]");
-    std::fs::write(room.path("config.toml"), renamed).unwrap();
-    bridge.told("notifications/tools/list_changed");
-}
-
-#[test]
 fn a_call_that_was_handed_off_does_not_run_for_ever_in_the_record() {
     let room =
         Room::new().server("s", &["on tools/call: hang"]).client("it", "handoff_after_s = 1").through_hub();
