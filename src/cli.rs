@@ -4,6 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod hub;
 pub mod install;
+pub mod progress;
 pub mod reload;
 pub mod restart;
 mod running;
