@@ -3,6 +3,7 @@
 
 mod connections;
 mod definitions;
+pub mod restart;
 mod selftest;
 mod stats;
 pub mod status;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::builtin::status::Sources;
+use crate::control::Desk;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::outflow::HandOut;
 use crate::downstream::pool::key::Farewell;
@@ -47,20 +49,24 @@ pub const SELFTEST_VARIABLE: &str = "BRIDGE_SELFTEST";
 struct Answer {
     text: String,
     structured: Option<Value>,
+    /// Whether it could not do what it was asked for.
+    is_error: bool,
 }
 
 /// The server of the bridge's own tools.
 #[derive(Clone)]
 pub struct Builtin {
     sources: Arc<Sources>,
+    desk: Arc<dyn Desk>,
     selftest: bool,
 }
 
 impl Builtin {
-    /// A server that tells of these sources; `selftest` adds the tool that fails on purpose.
+    /// A server that tells of these sources and has this desk do what changes something; `selftest` adds the tool
+    /// that fails on purpose.
     #[must_use]
-    pub fn new(sources: Arc<Sources>, selftest: bool) -> Self {
-        Self { sources, selftest }
+    pub fn new(sources: Arc<Sources>, desk: Arc<dyn Desk>, selftest: bool) -> Self {
+        Self { sources, desk, selftest }
     }
 
     /// The definitions of its tools, each a JSON object.
@@ -143,6 +149,7 @@ impl Builtin {
             "bridge_status" => Ok(status::report(&self.sources)),
             "bridge_connections" => Ok(connections::report(&self.sources)),
             "bridge_disconnect" => connections::disconnect(&self.sources, &arguments),
+            "bridge_restart" => restart::run(&*self.desk, &arguments).await,
             "bridge_stats" => stats::report(&self.sources, &arguments).await,
             "bridge_selftest" if self.selftest => selftest::run(&arguments).await,
             _ => Err(ErrorData::invalid_params(
@@ -181,7 +188,11 @@ impl ServerHandler for Builtin {
         };
         match guarded {
             Guarded::Done(answer) => answer.map(|answer| {
-                let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
+                let content = vec![ContentBlock::text(answer.text)];
+                let mut result = match answer.is_error {
+                    true => CallToolResult::error(content),
+                    false => CallToolResult::success(content),
+                };
                 result.structured_content = answer.structured;
                 result.into()
             }),
@@ -201,6 +212,11 @@ async fn open(connection: &Arc<Connection>) -> bool {
     const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let Ok(mut in_flight) = connection.ask_own("initialize", PARAMS) else { return false };
     in_flight.answer().await.is_ok() && connection.say(INITIALIZED.into()).is_ok()
+}
+
+/// The arguments are not of the tool's form, or name nothing that is there.
+fn bad(message: String) -> ErrorData {
+    ErrorData::invalid_params(message, Some(json!({ "kind": Cause::BadParams.word() })))
 }
 
 /// Answers in the SDK's place what does not fit its model.

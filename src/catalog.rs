@@ -6,7 +6,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::item::Item;
@@ -49,6 +49,8 @@ pub struct Catalog {
     also_list: HashMap<String, Vec<ServerName>>,
     /// Servers whose tools name a URI as their user interface.
     interfaces: HashMap<String, Vec<ServerName>>,
+    /// User interfaces of the bridge's own tools. No list shows them, and no server's resource takes their place.
+    own_interfaces: HashSet<String>,
     /// Every template with its server, in the offers' order.
     templates: Vec<(Template, ServerName)>,
     /// Items whose plain name or URI was taken by an earlier server.
@@ -80,8 +82,10 @@ impl Catalog {
             tracing::warn!(server, list, "item without a name left out");
             return;
         };
-        if let (List::Tools, Some(server), Some(uri)) = (list, server, &item.interface) {
-            add_once(&mut self.interfaces, uri, server);
+        match (&item.interface, server) {
+            (Some(uri), Some(server)) => add_once(&mut self.interfaces, uri, server),
+            (Some(uri), None) => _ = self.own_interfaces.insert(uri.clone()),
+            (None, _) => {}
         }
         match list {
             List::Tools | List::Prompts => self.add_named(list, server, &item),
@@ -100,12 +104,21 @@ impl Catalog {
         if let (List::Templates, Some(server)) = (list, server) {
             self.templates.push((Template::parse(&item.name), server.clone()));
         }
+        if list == List::Resources && self.is_own(&item.name) {
+            return self.hide(list, server, item);
+        }
         let shelf = self.shelves.get_mut(list);
         let Some(first) = shelf.find(&item.name) else { return shelf.push(item.as_it_is(server)) };
         let Some(server) = server.filter(|server| first.server.as_ref() != Some(server)) else { return };
         if list == List::Resources {
             add_once(&mut self.also_list, &item.name, server);
         }
+        self.hide(list, Some(server), item);
+    }
+
+    /// Remembers an item that is not shown.
+    fn hide(&mut self, list: List, server: Option<&ServerName>, item: &Item<'_>) {
+        let Some(server) = server else { return };
         self.clashes.push(Clash {
             list,
             server: server.clone(),
@@ -147,6 +160,12 @@ impl Catalog {
     #[must_use]
     pub fn find(&self, list: List, shown: &str) -> Option<&Shown> {
         self.shelves.get(list).find(shown)
+    }
+
+    /// Whether a URI is the user interface of one of the bridge's own tools.
+    #[must_use]
+    pub fn is_own(&self, uri: &str) -> bool {
+        self.own_interfaces.contains(uri)
     }
 
     /// The servers that may know a URI, the likeliest first: those that list it, those of whose tools it

@@ -229,6 +229,13 @@ impl Router {
         Some(Routed { server, name: "".into(), name_json: None, list: None, pool, at: None })
     }
 
+    /// The way to the bridge itself, if a URI is the user interface of one of its own tools.
+    pub async fn own_interface(&self, uri: &str) -> Option<Routed> {
+        let is_own = self.offers.loaded().await.catalog.is_own(uri);
+        let pool = Arc::clone(&self.own);
+        is_own.then(|| Routed { server: None, name: "".into(), name_json: None, list: None, pool, at: None })
+    }
+
     /// The servers that may know a URI, the likeliest first: those that show it or a template of it, else
     /// all that have resources, or have not said what they have.
     pub async fn owners_of(&self, uri: &str) -> Vec<ServerName> {

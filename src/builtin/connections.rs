@@ -7,12 +7,11 @@ use rmcp::ErrorData;
 use rmcp::model::JsonObject;
 use serde_json::{Value, json};
 
-use crate::builtin::Answer;
 use crate::builtin::status::{Sources, since};
+use crate::builtin::{Answer, bad};
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
 use crate::downstream::pool::report::{Row, Whose};
-use crate::outcome::Cause;
 
 /// Tells of every connection.
 pub fn report(sources: &Sources) -> Answer {
@@ -27,7 +26,7 @@ pub fn report(sources: &Sources) -> Answer {
     if all.is_empty() {
         text.push_str("No server has a connection now; the next call makes one.\n");
     }
-    Answer { text, structured: Some(json!({ "connections": all })) }
+    Answer { text, structured: Some(json!({ "connections": all })), is_error: false }
 }
 
 fn line(pool: &Pool, row: &Row) -> String {
@@ -103,9 +102,5 @@ pub fn disconnect(sources: &Sources, arguments: &JsonObject) -> Result<Answer, E
         1 => "1 connection is closed; the next call makes a new one.".to_owned(),
         more => format!("{more} connections are closed; the next calls make new ones."),
     };
-    Ok(Answer { text, structured: Some(json!({ "closed": closed, "servers": of })) })
-}
-
-fn bad(message: String) -> ErrorData {
-    ErrorData::invalid_params(message, Some(json!({ "kind": Cause::BadParams.word() })))
+    Ok(Answer { text, structured: Some(json!({ "closed": closed, "servers": of })), is_error: false })
 }

@@ -6,7 +6,7 @@ use crate::names::RESULT_TOOL;
 
 /// Every tool, sorted by name.
 pub fn all(selftest: bool) -> Vec<Value> {
-    let mut tools = vec![connections(), disconnect(), result()];
+    let mut tools = vec![connections(), disconnect(), restart(), result()];
     if selftest {
         tools.push(self::selftest());
     }
@@ -45,6 +45,37 @@ fn disconnect() -> Value {
             "additionalProperties": false
         },
         "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true, "openWorldHint": false },
+    })
+}
+
+fn restart() -> Value {
+    json!({
+        "name": "bridge_restart",
+        "title": "Bridge: restart a server",
+        "description": "Ends a server's processes, forgets its failures and starts it anew; calls under way on it fail. \
+                        Use it when a server hangs, is parked, or has to begin anew. Waits for the start, 10 seconds at \
+                        most.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "server": { "type": "string", "description": "The server's name, as bridge_status shows it." }
+            },
+            "required": ["server"],
+            "additionalProperties": false
+        },
+        "outputSchema": {
+            "type": "object",
+            "properties": {
+                "server": { "type": "string" },
+                "endedPid": { "type": ["integer", "null"], "description": "The process that was ended." },
+                "state": { "type": "string", "description": "The server's state now: ready, starting, resting, …" },
+                "pid": { "type": ["integer", "null"], "description": "Its process now." },
+                "error": { "type": ["string", "null"], "description": "Why it did not start." },
+                "stderr": { "type": ["array", "null"], "items": { "type": "string" }, "description": "What it wrote last." }
+            },
+            "required": ["server", "endedPid", "state", "pid", "error"]
+        },
+        "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": false, "openWorldHint": false },
     })
 }
 

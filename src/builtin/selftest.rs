@@ -31,7 +31,7 @@ pub fn run(arguments: &JsonObject) -> impl Future<Output = Result<Answer, ErrorD
             "hang" => std::future::pending().await,
             "big" => {
                 let size = usize::try_from(bytes.min(BIG_BYTES_MAX)).unwrap_or_default();
-                Ok(Answer { text: "x".repeat(size), structured: None })
+                Ok(Answer { text: "x".repeat(size), structured: None, is_error: false })
             }
             other => {
                 let message = format!("kind is one of panic, panic_late, error, hang, big; not {other:?}");

@@ -60,7 +60,7 @@ fn answer(tools: &[ToolTotals]) -> Answer {
     if rows.is_empty() {
         text.push_str("No calls are recorded.\n");
     }
-    Answer { text, structured: Some(json!({ "tools": rows })) }
+    Answer { text, structured: Some(json!({ "tools": rows })), is_error: false }
 }
 
 fn counted(count: u64, what: &str) -> String {

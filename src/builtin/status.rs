@@ -46,7 +46,7 @@ pub struct Sources {
 /// The report, as text and as data.
 pub(super) fn report(sources: &Sources) -> Answer {
     let structured = data(sources);
-    Answer { text: text(&structured), structured: Some(structured) }
+    Answer { text: text(&structured), structured: Some(structured), is_error: false }
 }
 
 /// The report as data.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::builtin;
 use crate::cli::running;
 use crate::control::Request;
 
@@ -39,19 +40,8 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
 
 /// How it went, and what went wrong.
 fn said(answer: &Value) -> (String, Option<String>) {
-    let server = answer["server"].as_str().unwrap_or_default();
-    let ended = match answer["endedPid"].as_u64() {
-        Some(pid) => format!("process {pid} of {server} was ended"),
-        None => format!("{server} had no process"),
-    };
-    let started = match (answer["pid"].as_u64(), answer["state"].as_str()) {
-        (Some(pid), Some(state)) => format!(", process {pid} is {state}"),
-        _ => String::new(),
-    };
-    let wrong = answer["error"].as_str().map(|error| {
-        format!("{server} cannot be started: it {error}{}", running::last_output(&answer["stderr"]))
-    });
-    (format!("{ended}{started}"), wrong)
+    let (told, wrong) = builtin::restart::said(answer);
+    (told, wrong.map(|wrong| format!("{wrong}{}", running::last_output(&answer["stderr"]))))
 }
 
 #[cfg(test)]

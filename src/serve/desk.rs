@@ -31,10 +31,10 @@ pub struct Desk {
 impl Desk {
     /// Answers until it is dropped. Without a socket the bridge serves as well, and says once why nobody can
     /// ask it.
-    pub async fn run(self, data_dir: PathBuf) {
+    pub async fn run(self: Arc<Self>, data_dir: PathBuf) {
         tokio::time::sleep(AFTER_START).await;
         match tokio::task::spawn_blocking(move || listen(&Hall::of(&data_dir))).await {
-            Ok(Ok(listener)) => control::attend(listener, Arc::new(self)).await,
+            Ok(Ok(listener)) => control::attend(listener, self).await,
             Ok(Err(error)) => {
                 tracing::warn!(
                     error = format!("{error:#}"),

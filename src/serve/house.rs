@@ -35,7 +35,7 @@ use crate::serve::attached::Attached;
 use crate::serve::desk::Desk;
 use crate::serve::house::doors::Doors;
 use crate::serve::house::servers::{Site, Yard, known};
-use crate::serve::reload::{Order, Reloader};
+use crate::serve::reload::Reloader;
 use crate::session::attached::Fronted;
 use crate::session::outlet::Outlet;
 use crate::session::switchboard::Switchboard;
@@ -52,7 +52,7 @@ pub struct House {
     own: Arc<Pool>,
     sources: Arc<Sources>,
     reloader: Option<Reloader>,
-    changes: mpsc::Sender<Order>,
+    desk: Arc<Desk>,
     /// What it was built from.
     config_file: Option<PathBuf>,
     environment: Environment,
@@ -117,7 +117,8 @@ impl House {
             started,
         });
         let (changes, orders) = mpsc::channel(4);
-        let own = yard.own(Builtin::new(Arc::clone(&sources), selftest));
+        let desk = Arc::new(Desk { sources: Arc::clone(&sources), changes });
+        let own = yard.own(Builtin::new(Arc::clone(&sources), Arc::clone(&desk) as _, selftest));
         let servers = (Arc::clone(&fleet), Arc::clone(&own));
         let router = Arc::new(Router::new(servers, offers, pulse, settings.first_list_wait));
         let doors = Arc::new(Doors {
@@ -139,7 +140,7 @@ impl House {
             own,
             sources,
             reloader,
-            changes,
+            desk,
             config_file: paths.config_file.clone(),
             environment,
         }
@@ -203,8 +204,7 @@ impl House {
     /// What goes on beside the clients: their user is answered, and a changed configuration is heard. Nobody
     /// waits for it; to be dropped before the servers are stopped.
     pub fn aside(&mut self, data_dir: &Path) -> impl Future<Output = ()> + Send + use<> {
-        let desk = Desk { sources: Arc::clone(&self.sources), changes: self.changes.clone() };
-        let desk = desk.run(data_dir.to_owned());
+        let desk = Arc::clone(&self.desk).run(data_dir.to_owned());
         let reloader =
             self.reloader.take().map(|reloader| guard::log_panic("reload", "bridge", reloader.run()));
         async move {

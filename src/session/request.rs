@@ -227,6 +227,9 @@ impl Client {
                 None => self.only(),
             },
             Thing::Resource(uri) => {
+                if let Some(own) = router.own_interface(uri).await {
+                    return Ok(vec![own]);
+                }
                 // Whoever lists it, then whoever pointed to it.
                 let listed = router.lists_resource(uri).await;
                 match self.unasked.whereabouts.resource(uri).filter(|_| !listed) {

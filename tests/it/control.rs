@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::said::text;
 use crate::support::{Bridge, Room, alive, fake_server, wait_until};
 
 #[test]
@@ -67,6 +68,31 @@ fn a_restart_replaces_the_process_at_once_and_the_rest_stays() {
     assert_eq!(kinds, [[json!("server_stopped")]]);
     let answer = bridge.call("s__x", json!({ "a": 1 }));
     assert_eq!(answer["result"]["structuredContent"], json!({ "a": 1 }));
+}
+
+#[test]
+fn a_model_restarts_a_server_as_a_person_does_and_reads_why_it_does_not_start() {
+    let room =
+        Room::new().server("s", &["count $ROOM/pids"]).server("bad", &["on start: stderr no key; exit 3"]);
+    let mut bridge = room.start();
+    bridge.initialize();
+    bridge.call("s__echo", json!({}));
+    let before = pid(&mut bridge, "s");
+    let answer = bridge.call("bridge_restart", json!({ "server": "s" }));
+    let after = pid(&mut bridge, "s");
+    assert_eq!(text(&answer), format!("process {before} of s was ended, process {after} is ready"));
+    let data = &answer["result"]["structuredContent"];
+    assert_eq!((&data["endedPid"], &data["pid"]), (&json!(before), &json!(after)));
+    let answer = bridge.call("bridge_restart", json!({ "server": "bad" }));
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert!(text(&answer).contains("bad cannot be started: it "), "{answer}");
+    assert!(text(&answer).ends_with("It wrote last:\nno key"), "{answer}");
+    for (arguments, told) in
+        [(json!({ "server": "x" }), "it has no server \"x\""), (json!({}), "say which server")]
+    {
+        let answer = bridge.call("bridge_restart", arguments);
+        assert!(answer["error"]["message"].as_str().unwrap().contains(told), "{answer}");
+    }
 }
 
 #[test]

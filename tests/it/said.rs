@@ -3,8 +3,14 @@
 use serde_json::Value;
 
 /// The bridge's own tools, by name.
-pub const OWN: [&str; 5] =
-    ["bridge_connections", "bridge_disconnect", "bridge_result", "bridge_stats", "bridge_status"];
+pub const OWN: [&str; 6] = [
+    "bridge_connections",
+    "bridge_disconnect",
+    "bridge_restart",
+    "bridge_result",
+    "bridge_stats",
+    "bridge_status",
+];
 
 /// `_meta["bridge/error"]` of a tool's result.
 pub fn fault(answer: &Value) -> &Value {
