@@ -4,6 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod hub;
 pub mod install;
+pub mod man;
 pub mod progress;
 pub mod reload;
 pub mod restart;
@@ -87,6 +88,9 @@ enum Verb {
     Demo(demo::Args),
     /// Prints the completions for a shell.
     Completions(completions::Args),
+    /// The manual pages, for packages.
+    #[command(name = "__man", hide = true)]
+    Man(man::Args),
     /// The sample server of `bridge demo`.
     #[command(name = "__sample", hide = true)]
     Sample,
@@ -143,6 +147,7 @@ impl Cli {
             }
             Verb::Demo(args) => demo::run(&args, &mut std::io::stdout().lock()),
             Verb::Completions(args) => completions::run(&args, &mut std::io::stdout().lock()),
+            Verb::Man(args) => man::run(&args),
             Verb::Sample => sample::run(),
         }
     }

@@ -53,6 +53,22 @@ fn used() -> (Room, crate::support::Bridge) {
 }
 
 #[test]
+fn every_verb_has_a_manual_page() {
+    let room = Room::new();
+    let folder = room.path("man");
+    room.said(&["__man", folder.to_str().unwrap()]);
+    for verb in VERBS {
+        let page = std::fs::read_to_string(folder.join(format!("bridge-{verb}.1"))).unwrap();
+        assert!(page.contains("Example"), "bridge-{verb}.1 shows no example");
+    }
+    assert!(std::fs::read_to_string(folder.join("bridge.1")).unwrap().contains("bridge\\-stats(1)"));
+    assert!(!folder.join("bridge-__sample.1").exists() && !folder.join("bridge-help.1").exists());
+    let a_page = folder.join("bridge.1");
+    let (code, _, bad) = room.run(&["__man", a_page.to_str().unwrap()]);
+    assert!(code == Some(1) && bad.contains("cannot write manual pages into"), "{bad}");
+}
+
+#[test]
 fn stats_tell_calls_errors_and_rates_of_every_tool() {
     let (room, _here) = used();
     let screen = room.said(&["stats"]);
