@@ -10,6 +10,7 @@ use crate::builtin::Answer;
 use crate::builtin::status::Sources;
 use crate::store::read::Reader;
 use crate::store::read::answers::ToolTotals;
+use crate::store::read::series::Which;
 use crate::store::stamp;
 
 const HOUR_MS: f64 = 3_600_000.0;
@@ -23,7 +24,9 @@ pub async fn report(sources: &Sources, arguments: &JsonObject) -> Result<Answer,
     let data_dir = sources.journal.data_dir().clone();
     let read = tokio::task::spawn_blocking(move || -> Result<Vec<ToolTotals>, String> {
         match Reader::open(&data_dir).map_err(|error| error.to_string())? {
-            Some(reader) => reader.tools(since_ms).map_err(|error| error.to_string()),
+            Some(reader) => reader
+                .tools(&Which { from_ms: since_ms, ..Which::default() })
+                .map_err(|error| error.to_string()),
             None => Ok(Vec::new()),
         }
     });

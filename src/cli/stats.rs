@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::words;
 use crate::store::read::Reader;
 use crate::store::read::answers::ToolTotals;
+use crate::store::read::series::Which;
 use crate::store::totals::Totals;
 use crate::store::{lock, stamp};
 
@@ -76,7 +77,7 @@ impl Figures {
         data_dir: &Path,
     ) -> rusqlite::Result<Self> {
         let sessions = reader.session_totals(since_ms)?;
-        let mut tools = reader.tools(since_ms)?;
+        let mut tools = reader.tools(&Which { from_ms: since_ms, ..Which::default() })?;
         let calls = tools.iter().map(|tool| tool.totals.calls).sum();
         tools.retain(|tool| server.is_none() || tool.server.as_deref() == server);
         tools.sort_by_key(|tool| std::cmp::Reverse(tool.totals.calls));

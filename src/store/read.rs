@@ -1,27 +1,22 @@
 //! Questions to the record: named queries over a connection that cannot write.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, ToSql};
 
 use crate::era::Era;
-use crate::outcome::Outcome;
-use crate::store::ids::{CallId, SessionId};
+use crate::store::ids::SessionId;
 use crate::store::migrate::{self, OpenError};
 use crate::store::place;
-use crate::store::read::answers::{EventRow, SessionRow, SessionTotals, ToolTotals};
+use crate::store::read::answers::{EventRow, SessionRow, SessionTotals};
 use crate::store::rows::{CatalogRow, GreetingRow};
-use crate::store::stamp::{self, HOUR_MS};
-use crate::store::totals::{COLUMNS, Ended, Histogram, Totals};
+use crate::store::stamp;
 
 pub mod answers;
+pub mod series;
 
 mod sql;
-
-/// How far a call's id may lie from its start: when the clock is set back, ids run ahead of it.
-const ID_DRIFT_MS: i64 = 60_000;
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -47,27 +42,6 @@ impl Reader {
         migrate::refuse_newer(&conn, &path)?;
         let made = conn.query_row(sql::IS_MADE, [], |row| row.get(0)).map_err(sqlite)?;
         Ok(if made { Some(Self(conn)) } else { None })
-    }
-
-    /// The sums of every tool, of all time or of the calls that started at `since_ms` (Unix) or later.
-    /// Whole hours come from `call_totals`, a first hour that is only partly asked for from its rows;
-    /// when retention has removed those, that part is missing.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn tools(&self, since_ms: Option<i64>) -> rusqlite::Result<Vec<ToolTotals>> {
-        let mut tools = BTreeMap::new();
-        let first_hour_ms = since_ms.map_or(0, |since| -(-since).div_euclid(HOUR_MS) * HOUR_MS);
-        self.add_hours(first_hour_ms, &mut tools)?;
-        if let Some(since_ms) = since_ms.filter(|&since| since < first_hour_ms) {
-            self.add_calls(since_ms, first_hour_ms, &mut tools)?;
-        }
-        let named = tools.into_iter().map(|((server, tool), totals)| ToolTotals {
-            server: Some(server).filter(|server| !server.is_empty()),
-            tool,
-            totals,
-        });
-        Ok(named.collect())
     }
 
     /// How many calls run now.
@@ -150,48 +124,6 @@ impl Reader {
         Ok(found)
     }
 
-    fn add_hours(&self, from_ms: i64, tools: &mut Tools) -> rusqlite::Result<()> {
-        let rows = self.all(sql::HOURS, &[&stamp::text(from_ms)], |row| {
-            let mut columns = [0; COLUMNS];
-            for (place, column) in (9..).zip(&mut columns) {
-                *column = count(row, place)?;
-            }
-            let totals = Totals {
-                last_used_ms: stamp::parse(&row.get::<_, String>(2)?).unwrap_or(0),
-                calls: count(row, 3)?,
-                errors: count(row, 4)?,
-                cancelled: count(row, 5)?,
-                duration_us: count(row, 6)?,
-                request_bytes: count(row, 7)?,
-                response_bytes: count(row, 8)?,
-                histogram: Histogram::new(columns),
-            };
-            Ok(((row.get(0)?, row.get(1)?), totals))
-        })?;
-        rows.into_iter().for_each(|(key, totals)| tools.entry(key).or_default().merge(&totals));
-        Ok(())
-    }
-
-    fn add_calls(&self, from_ms: i64, to_ms: i64, tools: &mut Tools) -> rusqlite::Result<()> {
-        let first = CallId::first_at(from_ms).number();
-        let last = CallId::first_at(to_ms + ID_DRIFT_MS).number();
-        let (from, to) = (stamp::text(from_ms), stamp::text(to_ms));
-        let calls = self.all(sql::CALLS, &[&first, &last, &from, &to], |row| {
-            let (started_at, outcome): (String, String) = (row.get(2)?, row.get(4)?);
-            let call = Ended {
-                started_at_ms: stamp::parse(&started_at).unwrap_or(0),
-                duration_us: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
-                // A word of a later program: whatever it means, it is not "ok".
-                outcome: Outcome::parse(&outcome).unwrap_or(Outcome::OutcomeUnknown),
-                request_bytes: count(row, 5)?,
-                response_bytes: count(row, 6)?,
-            };
-            Ok(((row.get(0)?, row.get(1)?), call))
-        })?;
-        calls.into_iter().for_each(|(key, call)| tools.entry(key).or_default().add(call));
-        Ok(())
-    }
-
     fn all<T>(
         &self,
         sql: &str,
@@ -201,9 +133,6 @@ impl Reader {
         self.0.prepare(sql)?.query_map(params, read)?.collect()
     }
 }
-
-/// Totals by server (empty for the bridge's own tools) and tool.
-type Tools = BTreeMap<(String, String), Totals>;
 
 fn catalog_row(row: &Row<'_>) -> rusqlite::Result<CatalogRow> {
     let time =

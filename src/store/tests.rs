@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::era::Era;
 use crate::outcome::Outcome;
-use crate::store::ids::{CallIds, SessionId};
+use crate::store::ids::{CallId, CallIds, SessionId};
 use crate::store::lock::SessionLock;
 use crate::store::read::Reader;
 use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, GreetingRow, Job, SessionOpened};
@@ -16,6 +16,7 @@ use crate::store::{Durability, Journal, Options, place, stamp};
 
 mod accounting;
 mod crash;
+mod series;
 mod trouble;
 
 /// A data folder of its own, with one session in it.

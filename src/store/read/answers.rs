@@ -14,6 +14,55 @@ pub struct ToolTotals {
     pub totals: Totals,
 }
 
+/// The sums of one server or one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameTotals {
+    /// The configured server, or what the client calls itself; none for the bridge's own tools, and for a client
+    /// without a name.
+    pub name: Option<String>,
+    /// Its calls, added up.
+    pub totals: Totals,
+}
+
+/// The sums of one hour or day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeTotals {
+    /// When it began, Unix milliseconds.
+    pub at_ms: i64,
+    /// The calls that started in it, added up.
+    pub totals: Totals,
+}
+
+/// How often one tool was called, step by step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trend {
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<String>,
+    /// The tool as its server calls it.
+    pub tool: String,
+    /// Calls that ended, by the step in which they started; the oldest first.
+    pub calls: Vec<u64>,
+}
+
+/// A call that counts as an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When it started, Unix milliseconds.
+    pub at_ms: i64,
+    /// What its client calls itself.
+    pub client: Option<String>,
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<String>,
+    /// The tool as its server calls it.
+    pub tool: String,
+    /// How it ended ([`crate::outcome::Outcome::word`]).
+    pub outcome: String,
+    /// The classified cause ([`crate::outcome::Cause::word`]).
+    pub error_kind: Option<String>,
+    /// How long it took, microseconds, if anybody knows.
+    pub duration_us: Option<u64>,
+}
+
 /// The sums of all sessions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionTotals {

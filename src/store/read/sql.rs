@@ -3,21 +3,61 @@
 /// A file whose first migration is still to come holds nothing.
 pub(super) const IS_MADE: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'mcp_sessions'";
 
-pub(super) const HOURS: &str = "
-SELECT server, tool, max(last_used), sum(calls), sum(errors), sum(cancelled), sum(duration_us),
-       sum(request_bytes), sum(response_bytes),
+/// The sums of `call_totals` by some of its columns. The whole hours of the span come first among the parameters,
+/// then the server and the tool, if one is meant.
+macro_rules! sums_by {
+    ($key:literal) => {
+        concat!(
+            "SELECT ",
+            $key,
+            ", max(last_used), sum(calls), sum(errors), sum(cancelled), sum(duration_us), sum(request_bytes),
+       sum(response_bytes),
        sum(upto_100us), sum(upto_200us), sum(upto_500us), sum(upto_1ms), sum(upto_2ms), sum(upto_5ms),
        sum(upto_10ms), sum(upto_20ms), sum(upto_50ms), sum(upto_100ms), sum(upto_200ms), sum(upto_500ms),
        sum(upto_1s), sum(upto_2s), sum(upto_5s), sum(upto_10s), sum(upto_30s), sum(upto_60s), sum(over_60s)
 FROM call_totals
-WHERE hour >= ?1
-GROUP BY server, tool";
+WHERE hour >= ?1 AND hour < ?2 AND (?3 IS NULL OR server = ?3) AND (?4 IS NULL OR tool = ?4)
+GROUP BY ",
+            $key
+        )
+    };
+}
+
+pub(super) const BY_TOOL: &str = sums_by!("server, tool");
+pub(super) const BY_SERVER: &str = sums_by!("server");
+pub(super) const BY_HOUR: &str = sums_by!("hour");
+
+/// Steps of `?6` seconds, counted from `?5`.
+pub(super) const TRENDS: &str = "
+SELECT server, tool, (unixepoch(hour) - ?5) / ?6 AS step, sum(calls)
+FROM call_totals
+WHERE hour >= ?1 AND hour < ?2 AND (?3 IS NULL OR server = ?3) AND (?4 IS NULL OR tool = ?4)
+GROUP BY server, tool, step";
 
 /// The id bounds make it quick, the times make it exact.
 pub(super) const CALLS: &str = "
-SELECT coalesce(server, ''), tool, started_at, duration_us, outcome, request_bytes, coalesce(response_bytes, 0)
+SELECT coalesce(server, ''), tool, started_at, duration_us, outcome, request_bytes, coalesce(response_bytes, 0),
+       session_id
 FROM tool_calls
-WHERE id >= ?1 AND id < ?2 AND started_at >= ?3 AND started_at < ?4 AND outcome IS NOT NULL";
+WHERE id >= ?1 AND id < ?2 AND started_at >= ?3 AND started_at < ?4 AND outcome IS NOT NULL
+      AND (?5 IS NULL OR coalesce(server, '') = ?5) AND (?6 IS NULL OR tool = ?6)";
+
+/// A word of a later program counts as an error, as it does where outcomes are read.
+pub(super) const FAILURES: &str = "
+SELECT c.started_at, s.client_name, c.server, c.tool, c.outcome, c.error_kind, c.duration_us
+FROM tool_calls AS c LEFT JOIN mcp_sessions AS s ON s.id = c.session_id
+WHERE c.id >= ?1 AND c.id < ?2 AND c.started_at >= ?3 AND c.started_at < ?4
+      AND c.outcome NOT IN ('ok', 'cancelled')
+      AND (?5 IS NULL OR coalesce(c.server, '') = ?5) AND (?6 IS NULL OR c.tool = ?6)
+ORDER BY c.id DESC
+LIMIT ?7";
+
+pub(super) const CLIENT_NAME: &str = "SELECT client_name FROM mcp_sessions WHERE id = ?1";
+
+/// One look at the beginning of each.
+pub(super) const OLDEST: &str = "
+SELECT (SELECT hour FROM call_totals ORDER BY hour LIMIT 1),
+       (SELECT started_at FROM tool_calls ORDER BY id LIMIT 1)";
 
 /// The partial index holds just these.
 pub(super) const OPEN_CALLS: &str = "SELECT count(*) FROM tool_calls WHERE outcome IS NULL";

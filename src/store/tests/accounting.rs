@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::read::Reader;
 use crate::store::read::answers::ToolTotals;
+use crate::store::read::series::Which;
 use crate::store::rows::Job;
 use crate::store::totals::{Ended, Totals};
 use crate::store::upkeep;
@@ -127,7 +128,12 @@ fn a_beginning_within_an_hour_is_exact() {
     writer.commit(&calls.map(Job::Finished), Patience::Full).unwrap();
     let reader = Reader::open(room.path()).unwrap().unwrap();
     let counted = |since_ms| {
-        reader.tools(since_ms).unwrap().iter().map(|tool: &ToolTotals| tool.totals.calls).sum::<u64>()
+        reader
+            .tools(&Which { from_ms: since_ms, ..Which::default() })
+            .unwrap()
+            .iter()
+            .map(|tool: &ToolTotals| tool.totals.calls)
+            .sum::<u64>()
     };
     assert_eq!(
         [None, Some(NOW_MS - 3 * 3_600_000), Some(NOW_MS - 1_800_000), Some(NOW_MS - 5), Some(NOW_MS)]
@@ -173,7 +179,7 @@ proptest! {
             writer.commit(&jobs, Patience::Full).unwrap();
         }
         let reader = Reader::open(room.path()).unwrap().unwrap();
-        let tools = reader.tools(None).unwrap().into_iter().map(|tool| (tool.server, tool.totals));
+        let tools = reader.tools(&Which::default()).unwrap().into_iter().map(|tool| (tool.server, tool.totals));
         prop_assert_eq!(tools.collect::<BTreeMap<_, _>>(), expected);
     }
 }
