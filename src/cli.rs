@@ -18,6 +18,7 @@ pub mod stats;
 pub mod status;
 #[cfg(unix)]
 pub mod stop;
+pub mod tried;
 #[cfg(unix)]
 pub mod upgrade;
 mod words;

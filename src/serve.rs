@@ -12,6 +12,7 @@ mod household;
 pub mod hub;
 mod recorder;
 mod reload;
+pub mod trial;
 
 use std::time::{Duration, Instant};
 

@@ -37,9 +37,10 @@ impl Program {
         i64::try_from(since.as_millis()).ok()
     }
 
-    /// A path as it is, a name in the first folder that has it. A folder that is named from wherever we
-    /// stand is left out: the server may stand elsewhere.
-    fn file(&self) -> Option<PathBuf> {
+    /// The file: a path as it is, a name in the first folder that has it. A folder that is named from wherever
+    /// we stand is left out: the server may stand elsewhere.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
         let command = Path::new(&self.command);
         if self.command.contains(std::path::is_separator) {
             return command.is_absolute().then(|| command.to_owned());
