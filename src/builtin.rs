@@ -149,7 +149,7 @@ impl Builtin {
             "bridge_status" => Ok(status::report(&self.sources)),
             "bridge_connections" => Ok(connections::report(&self.sources)),
             "bridge_disconnect" => connections::disconnect(&self.sources, &arguments),
-            "bridge_restart" => restart::run(&*self.desk, &arguments).await,
+            "bridge_restart" => restart::run(&*self.desk, &self.sources, &arguments).await,
             "bridge_stats" => stats::report(&self.sources, &arguments).await,
             "bridge_selftest" if self.selftest => selftest::run(&arguments).await,
             _ => Err(ErrorData::invalid_params(

@@ -11,6 +11,7 @@ pub mod restart;
 mod running;
 pub mod sample;
 pub mod serve;
+pub mod server;
 pub mod sessions;
 #[cfg(unix)]
 pub mod start;
@@ -72,10 +73,10 @@ enum Verb {
     Reload(reload::Args),
     /// Ends a server's processes and starts it anew.
     Restart(restart::Args),
-    /// Ends the hub in peace; the next request of a client starts it again.
+    /// Ends the hub in peace until the next request of a client, or one server until it is started.
     #[cfg(unix)]
     Stop(stop::Args),
-    /// Starts the hub, also after bridge stop --hold.
+    /// Starts the hub, also after bridge stop --hold, or one server.
     #[cfg(unix)]
     Start(start::Args),
     /// Has another program take the hub's place, under the eyes of clients that notice nothing.
@@ -130,7 +131,7 @@ impl Cli {
                 reload::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }
             Verb::Restart(args) => {
-                restart::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+                restart::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
             }
             #[cfg(unix)]
             Verb::Stop(args) => stop::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),

@@ -46,6 +46,16 @@ pub enum Request {
         /// The server's name.
         server: String,
     },
+    /// To end a server, and to start it no more until a person says so.
+    StopServer {
+        /// The server's name.
+        server: String,
+    },
+    /// To start a server that was stopped or does not run.
+    StartServer {
+        /// The server's name.
+        server: String,
+    },
     /// To a hub: to end, after it had so long to finish what is under way.
     Stop {
         /// How long; milliseconds on the line.
@@ -231,6 +241,8 @@ fn write(request: &Request) -> Value {
         Request::Status => json!({ "v": VERSION, "verb": "status" }),
         Request::Reload => json!({ "v": VERSION, "verb": "reload" }),
         Request::Restart { server } => json!({ "v": VERSION, "verb": "restart", "server": server }),
+        Request::StopServer { server } => json!({ "v": VERSION, "verb": "stop-server", "server": server }),
+        Request::StartServer { server } => json!({ "v": VERSION, "verb": "start-server", "server": server }),
         Request::Stop { wait } => json!({ "v": VERSION, "verb": "stop", "waitMs": ms(*wait) }),
         Request::Succeed { wait, version } => {
             json!({ "v": VERSION, "verb": "succeed", "waitMs": ms(*wait), "version": version })
@@ -260,7 +272,11 @@ fn read(line: &[u8]) -> Result<Request, String> {
         (VERSION, "status", _) => Ok(Request::Status),
         (VERSION, "reload", _) => Ok(Request::Reload),
         (VERSION, "restart", Some(server)) => Ok(Request::Restart { server }),
-        (VERSION, "restart", None) => Err("restart needs the name of a server".into()),
+        (VERSION, "stop-server", Some(server)) => Ok(Request::StopServer { server }),
+        (VERSION, "start-server", Some(server)) => Ok(Request::StartServer { server }),
+        (VERSION, verb @ ("restart" | "stop-server" | "start-server"), None) => {
+            Err(format!("{verb} needs the name of a server"))
+        }
         (VERSION, "stop", _) => Ok(Request::Stop { wait }),
         (VERSION, "succeed", _) => Ok(Request::Succeed { wait, version: question.version }),
         (VERSION, "go", _) => Ok(Request::Go),

@@ -125,6 +125,8 @@ pub enum LinkState {
         /// How it ended last.
         because: Arc<Ending>,
     },
+    /// A person stopped it: requests are refused until a person starts it.
+    Held(Arc<Ending>),
 }
 
 impl LinkState {
@@ -132,7 +134,7 @@ impl LinkState {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Stopped => "stopped",
+            Self::Stopped | Self::Held(_) => "stopped",
             Self::Starting => "starting",
             Self::Ready(_) => "ready",
             Self::Resting { .. } => "resting",
@@ -334,6 +336,7 @@ impl Link {
                 LinkState::Parked { until, because } if *until > Instant::now() => {
                     return Err(NotReady::until(*until, because));
                 }
+                LinkState::Held(because) => return Err(NotReady::of(Arc::clone(because))),
                 LinkState::Resting { until, because }
                     if now.failed_starts > failed_before || *until > Instant::now() + patience =>
                 {

@@ -7,6 +7,7 @@
 //! opened again, so whoever wants a door of a fixed name enters it first.
 
 pub mod notes;
+pub mod stopped;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

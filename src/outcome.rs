@@ -110,6 +110,8 @@ pub enum Cause {
     Expired,
     /// The server was ended on purpose: replaced, removed, disconnected, or started anew.
     ServerStopped,
+    /// A person stopped the server, and it stays so until a person starts it.
+    Held,
     /// The bridge itself was stopped while the call ran.
     BridgeStopped,
     /// The bridge itself died while the call ran; written by the recovery of a later start.
@@ -144,6 +146,7 @@ impl Cause {
             Self::MissingCapability => "missing_capability",
             Self::Expired => "expired",
             Self::ServerStopped => "server_stopped",
+            Self::Held => "held",
             Self::BridgeStopped => "bridge_stopped",
             Self::BridgeCrashed => "bridge_crashed",
         }

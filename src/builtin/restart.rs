@@ -4,14 +4,32 @@ use rmcp::ErrorData;
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
+use crate::builtin::status::Sources;
 use crate::builtin::{Answer, bad};
 use crate::control::{Desk, Request};
+use crate::downstream::LinkState;
+use crate::names::ServerName;
 
 /// Has a server replaced by the same, and tells how that started.
-pub(super) async fn run(desk: &dyn Desk, arguments: &JsonObject) -> Result<Answer, ErrorData> {
+pub(super) async fn run(
+    desk: &dyn Desk,
+    sources: &Sources,
+    arguments: &JsonObject,
+) -> Result<Answer, ErrorData> {
     let Some(server) = arguments.get("server").and_then(Value::as_str) else {
         return Err(bad("say which server, by its name in bridge_status".to_owned()));
     };
+    let is = ServerName::parse(server)
+        .ok()
+        .and_then(|name| sources.fleet.link(&name))
+        .map(|link| link.status().state);
+    if matches!(is, Some(LinkState::Held(_))) {
+        // Whoever stopped it is asked, and not the model.
+        let why = format!(
+            "nothing was restarted: a person stopped {server}, and starts it with `bridge start {server}`"
+        );
+        return Err(bad(why));
+    }
     let answer = desk.answer(Request::Restart { server: server.to_owned() }).await;
     let answer = answer.map_err(|why| bad(format!("nothing was restarted: {why}")))?;
     let (mut text, wrong) = said(&answer);

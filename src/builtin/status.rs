@@ -195,7 +195,7 @@ fn retry_after_s(state: &LinkState) -> Option<u64> {
         LinkState::Resting { until, .. } | LinkState::Parked { until, .. } => {
             Some(until.saturating_duration_since(Instant::now()).as_secs())
         }
-        LinkState::Stopped | LinkState::Starting | LinkState::Ready(_) => None,
+        LinkState::Stopped | LinkState::Held(_) | LinkState::Starting | LinkState::Ready(_) => None,
     }
 }
 

@@ -1,22 +1,17 @@
 //! `bridge restart`: a server gets new processes and a new chance.
 
 use std::io::Write;
-use std::path::Path;
-use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::builtin;
 use crate::cli::running;
+use crate::cli::server::{self, PATIENCE};
 use crate::control::Request;
-
-/// A bridge waits for the start of a server, and says after a while that it still starts.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::paths::Paths;
 
 /// End a server's processes and start it anew
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "It forgets that the server failed: one that is parked is tried at once. Calls
-that run in it end with an unknown outcome. Every bridge that runs does it.
+#[command(after_help = "It forgets that the server failed, and that it was stopped: one that is parked
+is tried at once. Calls that run in it end with an unknown outcome. Every
+bridge that runs does it.
 
 Exits with 1 when no bridge runs, or one of them does not have the server or
 cannot start it.
@@ -33,35 +28,9 @@ pub struct Args {
 ///
 /// # Errors
 /// When nobody runs, or one of them does not have the server, or it could not be started.
-pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()> {
+    // It may be started again by bridges that come later, too.
+    server::lift(paths, &args.server)?;
     let request = Request::Restart { server: args.server.clone() };
-    running::tell_all(data_dir, &request, PATIENCE, out, said)
-}
-
-/// How it went, and what went wrong.
-fn said(answer: &Value) -> (String, Option<String>) {
-    let (told, wrong) = builtin::restart::said(answer);
-    (told, wrong.map(|wrong| format!("{wrong}{}", running::last_output(&answer["stderr"]))))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_new_start_is_told_with_both_processes() {
-        let (told, wrong) =
-            said(&json!({ "server": "s", "endedPid": 1, "state": "ready", "pid": 2, "error": null }));
-        assert_eq!((told.as_str(), wrong), ("process 1 of s was ended, process 2 is ready", None));
-        let (told, wrong) = said(
-            &json!({ "server": "s", "state": "resting", "error": "ended with exit code 3", "stderr": ["a", "no key"] }),
-        );
-        assert_eq!(told, "s had no process");
-        assert_eq!(
-            wrong.as_deref(),
-            Some("s cannot be started: it ended with exit code 3; it wrote last: no key")
-        );
-    }
+    running::tell_all(&paths.data_dir, &request, PATIENCE, out, running::started)
 }

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::builtin;
 use crate::cli::words;
 use crate::control::{self, NoAnswer, Request};
 use crate::local::{self, Door, Hall};
@@ -82,6 +83,18 @@ pub fn tell_all(
 ) -> anyhow::Result<()> {
     let asked = ask_all(data_dir, request, patience)?;
     anyhow::ensure!(!asked.is_empty(), "{}", nobody(data_dir));
+    tell(asked, out, said)
+}
+
+/// Prints what each bridge says it did.
+///
+/// # Errors
+/// When something went wrong with one of them.
+pub fn tell(
+    asked: Vec<Asked>,
+    out: &mut dyn Write,
+    said: fn(&Value) -> (String, Option<String>),
+) -> anyhow::Result<()> {
     let mut wrong = Vec::new();
     for Asked { pid, answer } in asked {
         let bridge = pid.map_or_else(|| "bridge".into(), |pid| format!("bridge {pid}"));
@@ -99,6 +112,19 @@ pub fn tell_all(
     Ok(())
 }
 
+/// How the start of a server went, and what went wrong.
+pub fn started(answer: &Value) -> (String, Option<String>) {
+    if answer["runs"] == true {
+        let (server, pid) = (answer["server"].as_str().unwrap_or_default(), &answer["pid"]);
+        return (
+            format!("{server} runs already, process {pid} is {}", answer["state"].as_str().unwrap_or("?")),
+            None,
+        );
+    }
+    let (told, wrong) = builtin::restart::said(answer);
+    (told, wrong.map(|wrong| format!("{wrong}{}", last_output(&answer["stderr"]))))
+}
+
 /// What a server that failed wrote last, as far as a line of a screen holds it.
 pub fn last_output(stderr: &Value) -> String {
     let last = stderr.as_array().and_then(|lines| lines.last()).and_then(Value::as_str);
@@ -111,4 +137,26 @@ pub fn nobody(data_dir: &Path) -> String {
         "No bridge runs on {}.\nAn AI client starts it with `bridge serve`, one that is attached with its next request.",
         data_dir.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_new_start_is_told_with_both_processes() {
+        let (told, wrong) =
+            started(&json!({ "server": "s", "endedPid": 1, "state": "ready", "pid": 2, "error": null }));
+        assert_eq!((told.as_str(), wrong), ("process 1 of s was ended, process 2 is ready", None));
+        let (told, wrong) = started(
+            &json!({ "server": "s", "state": "resting", "error": "ended with exit code 3", "stderr": ["a", "no key"] }),
+        );
+        assert_eq!(told, "s had no process");
+        assert_eq!(
+            wrong.as_deref(),
+            Some("s cannot be started: it ended with exit code 3; it wrote last: no key")
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! `bridge stop`: the hub ends in peace.
+//! `bridge stop`: the hub ends in peace, or one server.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::cli::hub::{WAIT_S, up};
-use crate::cli::{running, words};
+use crate::cli::{running, server, words};
 use crate::control::Request;
 use crate::local::Hall;
 use crate::paths::Paths;
@@ -15,19 +15,28 @@ use crate::paths::Paths;
 /// A hub that nothing keeps any more has ended within this.
 const END_WITHIN: Duration = Duration::from_secs(15);
 
-/// End the hub in peace
+/// End the hub in peace, or one server until it is started again
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "The hub finishes what is under way, ends its servers and closes the record. Its
+#[command(after_help = "With a server: its processes end, in every bridge that runs, and calls of it are
+refused until bridge start SERVER or bridge restart SERVER, also by bridges
+that are started later. Its tools stay listed. Calls that run in it end with an
+unknown outcome. No bridge has to run.
+
+Without one: the hub finishes what is under way, ends its servers and closes the record. Its
 clients stay attached: the next request of any of them starts it again, unless
 it is held. While it is held, calls are answered that the bridge was stopped.
 A bridge that serves without a hub (serve --in-process) is not concerned.
 
-Exits with 1 when no hub runs, or it does not end.
+Exits with 1 when there is no such server, no hub runs, or it does not end.
 
 Examples:
-  bridge stop          frees what it and its servers hold
+  bridge stop github   no calls of this server until bridge start github
+  bridge stop          frees what the hub and its servers hold
   bridge stop --hold   and it stays so until bridge start")]
 pub struct Args {
+    /// Only this server; its name in the configuration
+    #[arg(value_name = "SERVER", conflicts_with_all = ["hold", "wait"])]
+    server: Option<String>,
     /// Nothing starts it again before bridge start
     #[arg(long)]
     hold: bool,
@@ -36,11 +45,14 @@ pub struct Args {
     wait: u64,
 }
 
-/// Asks the hub to end, waits until it has, and prints what became of it.
+/// Ends one server, or asks the hub to end, waits until it has, and prints what became of it.
 ///
 /// # Errors
-/// When no hub runs that is not held either, or it does not end.
+/// When there is no such server, or no hub runs that is not held either, or it does not end.
 pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(server) = &args.server {
+        return server::stop(paths, server, out);
+    }
     let hall = Hall::of(&paths.data_dir);
     if args.hold {
         paths.create()?;

@@ -108,7 +108,8 @@ pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
 }
 
 /// The known word that is close enough to be meant.
-pub(super) fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     const CLOSE: f64 = 0.8;
     let word = word.to_lowercase();
     let closeness = |known: &str| strsim::jaro_winkler(&word, &known.to_lowercase());

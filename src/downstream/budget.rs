@@ -149,7 +149,7 @@ impl Drop for Permit {
 #[must_use]
 pub fn nature(ending: &Ending) -> Nature {
     match ending.cause {
-        Cause::NotFound | Cause::NotExecutable => Nature::Lasting,
+        Cause::NotFound | Cause::NotExecutable | Cause::Held => Nature::Lasting,
         _ => Nature::Passing,
     }
 }

@@ -4,6 +4,7 @@
 
 mod greeting;
 mod hearing;
+pub mod held;
 mod leaving;
 mod lists;
 mod resting;

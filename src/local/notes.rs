@@ -109,20 +109,24 @@ impl Notes {
         self.0.join("hub.rolled-back")
     }
 
-    /// Private (0600), as every file that this makes.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
-        file.write_all(bytes)?;
-        file.persist(path).map(drop).map_err(io::Error::from)
+        write(&self.0, path, bytes)
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+/// Writes a file of this folder as a whole: private (0600), as every file that this makes.
+pub(super) fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(io::Error::from)
+}
+
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// Whether there was something to remove.
-fn removed(path: &Path) -> io::Result<bool> {
+pub(super) fn removed(path: &Path) -> io::Result<bool> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::builtin::status::{self, Sources};
+use crate::config::mistake::suggestion;
 use crate::control::{self, Answering, Request};
+use crate::downstream::{LinkState, Status};
 use crate::local::{Hall, Listener};
 use crate::names::ServerName;
 use crate::serve::reload::{Order, Renewed};
@@ -17,7 +19,7 @@ use crate::store::stamp;
 /// The client's first requests go before the control socket, which nobody waits for.
 const AFTER_START: Duration = Duration::from_millis(50);
 
-/// Whoever asks for a new start of a server is told how that went, if it is over by then.
+/// Whoever asks for a new start of a server, or its end, is told how that went, if it is over by then.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers for one running bridge.
@@ -51,13 +53,43 @@ impl Desk {
         answer.await.map_err(|_| stops())
     }
 
+    /// What is said of a server that is not in the configuration.
+    fn unknown(&self, server: &str) -> String {
+        let all = self.sources.fleet.all();
+        let known: Vec<&str> = all.iter().map(|pool| pool.name().as_str()).collect();
+        let meant = suggestion(server, &known).map(|known| format!(", did you mean {known:?}?"));
+        format!("it has no server {server:?}{}", meant.unwrap_or_default())
+    }
+
+    /// Ends a server, and says when it is gone, or that it still ends.
+    async fn stop(&self, server: String) -> Result<Value, String> {
+        let name = ServerName::parse(&server).map_err(|_| self.unknown(&server))?;
+        let (told, answer) = oneshot::channel();
+        let held = self.order(Order::Hold(name, told), answer).await?;
+        let held = held.map_err(|error| format!("it cannot note down that {server} is stopped: {error}"))?;
+        let Renewed { ended_pid, mut gone, .. } = held.ok_or_else(|| self.unknown(&server))?;
+        let gone = tokio::time::timeout(STARTED_WITHIN, gone.wait_for(|is_gone| *is_gone)).await;
+        Ok(json!({ "server": server, "endedPid": ended_pid, "state": "stopped", "gone": gone.is_ok() }))
+    }
+
+    /// Starts a server that does not run, whoever stopped it.
+    async fn start(&self, server: String) -> Result<Value, String> {
+        let name = ServerName::parse(&server).map_err(|_| self.unknown(&server))?;
+        let is = self.sources.fleet.pool(&name).map(|pool| pool.base().status());
+        match is {
+            Some(Status { state: state @ (LinkState::Starting | LinkState::Ready(_)), pid, .. }) => {
+                Ok(json!({ "server": server, "runs": true, "state": state.word(), "pid": pid }))
+            }
+            _ => self.restart(server).await,
+        }
+    }
+
     /// Has a server replaced by the same, and says how that starts.
     async fn restart(&self, server: String) -> Result<Value, String> {
-        let unknown = || format!("it has no server {server:?}");
-        let name = ServerName::parse(&server).map_err(|_| unknown())?;
+        let name = ServerName::parse(&server).map_err(|_| self.unknown(&server))?;
         let (told, answer) = oneshot::channel();
         let renewed = self.order(Order::Restart(name, told), answer).await?;
-        let Renewed { pool, ended_pid } = renewed.ok_or_else(unknown)?;
+        let Renewed { pool, ended_pid, .. } = renewed.ok_or_else(|| self.unknown(&server))?;
         let started = tokio::time::timeout(STARTED_WITHIN, pool.base().ready()).await;
         let ending = match &started {
             Ok(Err(not_ready)) => Some(&not_ready.ending),
@@ -95,6 +127,8 @@ impl control::Desk for Desk {
                     self.order(Order::Reload(told), answer).await?
                 }
                 Request::Restart { server } => self.restart(server).await,
+                Request::StopServer { server } => self.stop(server).await,
+                Request::StartServer { server } => self.start(server).await,
                 Request::Stop { .. } | Request::Succeed { .. } | Request::Go => {
                     Err("this is for a hub, which has a door of its own".into())
                 }

@@ -1,6 +1,7 @@
 //! A configuration that changes while the bridge runs: what it changes is started, stopped and replaced, and
 //! nothing else is touched.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,10 @@ use crate::downstream::fleet::Fleet;
 use crate::downstream::interest::Wants;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
+use crate::local::stopped::{Note, Stopped};
 use crate::names::ServerName;
 use crate::serve::house::servers::{Yard, known};
+use crate::store::stamp;
 use crate::watch::Watched;
 
 /// The client's first requests go before a look at the file, which was read a moment ago.
@@ -27,8 +30,10 @@ const AFTER_START: Duration = Duration::from_millis(50);
 pub enum Order {
     /// To read the configuration again; told what that changed, or why nothing.
     Reload(oneshot::Sender<Result<Value, String>>),
-    /// To replace a server by the same, anew.
+    /// To replace a server by the same, anew; one that a person stopped may be started again.
     Restart(ServerName, oneshot::Sender<Option<Renewed>>),
+    /// To end a server, and to start it no more until a person says so; told why that cannot be noted down.
+    Hold(ServerName, oneshot::Sender<io::Result<Option<Renewed>>>),
 }
 
 /// A server that was replaced by the same.
@@ -37,6 +42,8 @@ pub struct Renewed {
     pub pool: Arc<Pool>,
     /// The process of its base connection.
     pub ended_pid: Option<u32>,
+    /// When every process of the one before is gone.
+    pub gone: watch::Receiver<bool>,
 }
 
 /// The only one who changes the set of servers.
@@ -76,7 +83,8 @@ impl Reloader {
                 Some(order) = self.orders.recv() => match order {
                     // Whoever asked may have gone.
                     Order::Reload(told) => drop(told.send(self.reload().await)),
-                    Order::Restart(server, told) => drop(told.send(self.renew(&server))),
+                    Order::Restart(server, told) => drop(told.send(tokio::task::block_in_place(|| self.restart(&server)))),
+                    Order::Hold(server, told) => drop(told.send(tokio::task::block_in_place(|| self.hold(&server)))),
                 },
             }
         }
@@ -104,6 +112,10 @@ impl Reloader {
             tokio::task::block_in_place(|| self.apply(&new, &change));
             say(&new, &change);
         }
+        tokio::task::block_in_place(|| {
+            self.forget_stopped(&new);
+            self.heed_stopped();
+        });
         match new.broken.file {
             true => {
                 let mistakes: Vec<String> = new.mistakes.iter().map(ToString::to_string).collect();
@@ -167,8 +179,57 @@ impl Reloader {
         pool
     }
 
+    fn restart(&self, server: &ServerName) -> Option<Renewed> {
+        if let Err(error) = self.stopped().lift(server) {
+            tracing::warn!(%server, %error, "note that a server is stopped cannot be removed");
+        }
+        self.renew(server, Farewell::Restarted)
+    }
+
+    fn hold(&self, server: &ServerName) -> io::Result<Option<Renewed>> {
+        if self.fleet.pool(server).is_none() {
+            return Ok(None);
+        }
+        let (at, config) = (stamp::text(stamp::now_ms()), self.file.clone());
+        self.stopped().put(server, &Note { server: server.to_string(), at, config })?;
+        Ok(self.renew(server, Farewell::Held))
+    }
+
+    /// Servers that this configuration has no more are not stopped either: whoever adds them again wants them.
+    fn forget_stopped(&self, loaded: &Loaded) {
+        if self.file.is_none() || !loaded.mistakes.is_empty() {
+            return;
+        }
+        let (stopped, enabled) = (self.stopped(), loaded.config.enabled());
+        let own = stopped.all().into_iter().filter(|note| note.config == self.file);
+        let names = own.filter_map(|note| ServerName::parse(&note.server).ok());
+        for server in names.filter(|name| !enabled.iter().any(|entry| entry.name == *name)) {
+            if let Err(error) = stopped.lift(&server) {
+                tracing::warn!(%server, %error, "note that a server is stopped cannot be removed");
+            }
+        }
+    }
+
+    /// A person may have stopped or started a server when nobody could be told.
+    fn heed_stopped(&self) {
+        let stopped = self.stopped();
+        for pool in self.fleet.all().iter() {
+            let is_held = matches!(pool.base().status().state, LinkState::Held(_));
+            let farewell = match (is_held, stopped.note(pool.name()).is_some()) {
+                (false, true) => Farewell::Held,
+                (true, false) => Farewell::Restarted,
+                _ => continue,
+            };
+            self.renew(pool.name(), farewell);
+        }
+    }
+
+    fn stopped(&self) -> Stopped {
+        Stopped::of(&self.yard.paths.data_dir)
+    }
+
     /// Replaces a server by the same, with nothing of its past.
-    fn renew(&self, server: &ServerName) -> Option<Renewed> {
+    fn renew(&self, server: &ServerName, farewell: Farewell) -> Option<Renewed> {
         let loaded = Arc::clone(&self.loaded.borrow());
         let entry = loaded.config.enabled().into_iter().find(|entry| entry.name == *server)?;
         let before = self.fleet.pool(server)?;
@@ -177,9 +238,10 @@ impl Reloader {
         let others = self.fleet.all();
         let all = others.iter().map(|other| if other.name() == server { &pool } else { other });
         self.fleet.replace(all.cloned().collect());
-        self.fleet.dismiss(&before, Farewell::Restarted, &self.yard.commons.work);
-        tracing::info!(%server, "server is started anew on request");
-        Some(Renewed { pool, ended_pid })
+        let gone = before.cleared();
+        self.fleet.dismiss(&before, farewell, &self.yard.commons.work);
+        tracing::info!(%server, by = farewell.reason(), "server is replaced on request");
+        Some(Renewed { pool, ended_pid, gone })
     }
 }
 

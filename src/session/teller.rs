@@ -139,6 +139,7 @@ impl Teller<'_> {
                 let ending = &not_ready.ending;
                 let lasts = budget::nature(ending) == Nature::Lasting;
                 let again = match not_ready.retry_after {
+                    _ if ending.cause == Cause::Held => held(server),
                     _ if lasts => {
                         "It will not be, until its entry in the bridge's configuration is right, or \
                                    what that names is there."
@@ -163,6 +164,7 @@ impl Teller<'_> {
                     Some(after) if after.as_secs() > 0 => {
                         format!("The server can be called again in {} s.", whole_seconds(after))
                     }
+                    _ if ending.cause == Cause::Held => held(server),
                     _ => "The server is started again when it is called.".to_owned(),
                 };
                 let text = format!(
@@ -266,6 +268,11 @@ pub fn not_asked() -> Rpc {
     let message = "what this request answers is not asked any more: send it again without requestState and \
                    inputResponses";
     Rpc::new(code::INVALID_PARAMS, Cause::Expired.word(), message)
+}
+
+/// How a server comes back that a person stopped.
+fn held(server: &str) -> String {
+    format!("It stays stopped until somebody runs `bridge start {server}`.")
 }
 
 /// A time to wait in whole seconds, none too short.

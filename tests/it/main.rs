@@ -51,6 +51,7 @@ mod explains;
 mod four_lists;
 mod guarded;
 mod handoff;
+mod held;
 // Elsewhere clients keep their files in other folders: clients/place.rs has tests for all of them.
 #[cfg(target_os = "linux")]
 mod install;

@@ -72,7 +72,7 @@ impl Keeper {
             LinkState::Resting { because, .. } | LinkState::Parked { because, .. } => {
                 format!("started again {wanted}, after it {because}")
             }
-            LinkState::Stopped | LinkState::Starting | LinkState::Ready(_) => {
+            LinkState::Stopped | LinkState::Held(_) | LinkState::Starting | LinkState::Ready(_) => {
                 format!("started {wanted}")
             }
         }

@@ -146,6 +146,8 @@ pub enum Farewell {
     Removed,
     /// Somebody asked for a new start.
     Restarted,
+    /// A person stopped the server.
+    Held,
 }
 
 impl Farewell {
@@ -162,6 +164,7 @@ impl Farewell {
             Self::Changed => "was replaced, since its entry in the configuration changed",
             Self::Removed => "was removed from the configuration",
             Self::Restarted => "was started anew by bridge restart",
+            Self::Held => "was stopped by bridge stop",
         }
     }
 
@@ -170,6 +173,7 @@ impl Farewell {
     pub fn ending(self) -> Ending {
         let cause = match self {
             Self::BridgeStops => Cause::BridgeStopped,
+            Self::Held => Cause::Held,
             _ => Cause::ServerStopped,
         };
         Ending::of(cause, self.what())
@@ -189,6 +193,7 @@ impl Farewell {
             Self::Changed => "its entry in the configuration changed",
             Self::Removed => "it was removed from the configuration",
             Self::Restarted => "bridge restart",
+            Self::Held => "bridge stop",
         }
     }
 }

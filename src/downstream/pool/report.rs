@@ -99,7 +99,9 @@ impl Pool {
             requests: member.requests(),
             idle_for: member.used_at().elapsed(),
         };
-        let is_there = |row: &Row| row.active > 0 || !matches!(row.status.state, LinkState::Stopped);
+        let is_there = |row: &Row| {
+            row.active > 0 || !matches!(row.status.state, LinkState::Stopped | LinkState::Held(_))
+        };
         self.members().iter().map(row).filter(is_there).collect()
     }
 

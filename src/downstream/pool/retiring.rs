@@ -43,7 +43,7 @@ impl Pool {
         fence(Ordering::SeqCst);
         let pool = Arc::clone(self);
         async move {
-            if farewell != Farewell::Restarted {
+            if !matches!(farewell, Farewell::Restarted | Farewell::Held) {
                 if !pool.is_unused() {
                     // Its calls go on beside the next one.
                     pool.has_cleared();

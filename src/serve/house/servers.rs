@@ -1,6 +1,7 @@
 //! The keepers of servers, and what each of them needs.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -14,19 +15,20 @@ use crate::config::sharing::{Capacity, Scope};
 use crate::downstream::budget::Budget;
 use crate::downstream::client::Faces;
 use crate::downstream::gate::Gate;
-use crate::downstream::keeper::{Keeper, Surroundings};
+use crate::downstream::keeper::{Keeper, Surroundings, held};
 use crate::downstream::pool::{Commons, Pool, Post, Staff, Terms, Work};
 use crate::downstream::relay::Relay;
 use crate::downstream::tuning::Tuning;
 use crate::downstream::wake::Wake;
 use crate::environment::{Environment, Folder};
 use crate::guard;
+use crate::local::stopped::{Note, Stopped};
 use crate::names::ServerName;
 use crate::paths::Paths;
 use crate::policy::Limits;
 use crate::router::offers::{Known, Offers};
 use crate::serve::recorder::Recorder;
-use crate::store::Journal;
+use crate::store::{Journal, stamp};
 
 /// Where a house stands.
 #[derive(Debug, Clone)]
@@ -68,7 +70,8 @@ pub struct Yard {
 }
 
 impl Yard {
-    /// The pool of one server; nothing of it is started yet, nor before this one has cleared the way.
+    /// The pool of one server; nothing of it is started yet, nor before this one has cleared the way, nor at all
+    /// while a note says that a person stopped it.
     pub fn pool(&self, server: Server, before: Option<&Pool>) -> Arc<Pool> {
         let budget = Budget::new(self.limits.clone());
         let terms = Terms {
@@ -83,6 +86,7 @@ impl Yard {
         };
         let (journal, offers) = (self.journal.clone(), Arc::clone(&self.offers));
         let recorder = Recorder::new(journal, offers, LaunchKey::of(&server));
+        let stopped = Stopped::of(&self.paths.data_dir).note(&server.name);
         let around = Surroundings {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
@@ -96,7 +100,8 @@ impl Yard {
             budget,
             tuning: self.tuning.subscribe(),
         };
-        self.pool_of(terms, Arc::new(Keepers { server, around, cleared: before.map(Pool::cleared) }))
+        let cleared = before.map(Pool::cleared);
+        self.pool_of(terms, Arc::new(Keepers { server, around, cleared, stopped }))
     }
 
     /// Other settings from here on: for servers that are made later, and for the next lives of these.
@@ -135,10 +140,17 @@ struct Keepers {
     around: Surroundings,
     /// When the way is clear of the one that was there before, if one was.
     cleared: Option<watch::Receiver<bool>>,
+    /// That a person stopped it.
+    stopped: Option<Note>,
 }
 
 impl Staff for Keepers {
     fn keep(&self, post: Post) -> Work {
+        if let Some(note) = &self.stopped {
+            let at_ms = stamp::parse(&note.at).unwrap_or_else(stamp::now_ms);
+            let since = SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms.unsigned_abs());
+            return Box::pin(held::hold(post, since));
+        }
         let (cleared, mut stop) = (self.cleared.clone(), post.stop.clone());
         let keeper = Keeper::new(self.server.clone(), self.around.clone(), post);
         let name = self.server.name.clone();

@@ -25,9 +25,13 @@ pub async fn attend(hub: &Hub, stream: Stream) -> io::Result<()> {
         Ok(Request::Status) => talk.answer(Ok(status(hub))).await,
         Ok(Request::Stop { wait }) => stop(hub, talk, wait).await,
         Ok(Request::Succeed { wait, version }) => succeed(hub, talk, wait, version).await,
-        Ok(Request::Reload | Request::Restart { .. } | Request::Go) => {
-            talk.answer(Err("this is not for the hub".into())).await
-        }
+        Ok(
+            Request::Reload
+            | Request::Restart { .. }
+            | Request::StopServer { .. }
+            | Request::StartServer { .. }
+            | Request::Go,
+        ) => talk.answer(Err("this is not for the hub".into())).await,
         Err(words) => talk.answer(Err(words)).await,
     }
 }
