@@ -1,5 +1,6 @@
 //! Verbs and global flags; each verb has a file of its own.
 
+mod chart;
 pub mod completions;
 pub mod demo;
 pub mod hub;
@@ -13,6 +14,7 @@ pub mod sample;
 pub mod serve;
 pub mod server;
 pub mod sessions;
+mod sheet;
 #[cfg(unix)]
 pub mod start;
 pub mod stats;

@@ -19,6 +19,7 @@ pub mod guard;
 pub mod policy;
 
 // What is kept of it.
+pub mod figures;
 pub mod recovery;
 pub mod roster;
 pub mod store;

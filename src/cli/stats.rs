@@ -1,15 +1,27 @@
-//! `bridge stats`: what was called, how often, how well, how fast.
+//! `bridge stats`: what was called, by whom, when, how often, how well, how fast.
+//!
+//! `--json` prints one object. `since` and `until` (RFC 3339, UTC), `server` and `tool` repeat what was asked for,
+//! beside one of these lists: `tools` (with `mcpSessions`, the head of the screen), `hours`, `days`, `clients`,
+//! `servers`, `latency`, `errors`. `rowsSince` is there where rows of single calls tell of a part of the span only.
+//! `--csv` prints the same rows under the same words.
+
+mod screen;
 
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::cli::words;
+use crate::cli::chart::Letters;
+use crate::cli::stats::screen::Screen;
+use crate::cli::{sheet, words};
+use crate::figures::record::{self, Fields};
+use crate::figures::{self, By, Line, OWN};
 use crate::store::read::Reader;
-use crate::store::read::answers::ToolTotals;
-use crate::store::read::series::Which;
+use crate::store::read::answers::{Failure, ToolTotals, Trend};
+use crate::store::read::series::{Steps, Which};
 use crate::store::totals::Totals;
 use crate::store::{lock, stamp};
 
@@ -18,250 +30,227 @@ use crate::store::{lock, stamp};
 #[command(after_help = "Examples:
   bridge stats                      everything that was ever recorded
   bridge stats --since 24h          the last day
-  bridge stats --server time --json one server, for a script")]
+  bridge stats --by day --since 7d  the last week, day by day
+  bridge stats --errors             the latest errors and their causes
+  bridge stats --histogram --server time
+  bridge stats --by client --csv > clients.csv")]
 pub struct Args {
-    /// Only calls that started since then: 90m, 24h, 7d, or 2026-11-21T00:00:00Z
+    /// Only calls that started since then: 90m, 24h, 7d, 2026-11-21, or
+    /// 2026-11-21T00:00:00Z
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only tools of this server
+    /// Only calls that started before then
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only tools of this server; the bridge's own are those of "(bridge)"
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
+    /// Only this tool, as its server calls it
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
+    /// A row for each hour, day, client, server or tool that had calls; hours
+    /// and days are those of your time zone (TZ)
+    #[arg(long, value_name = "WHAT", value_enum, hide_possible_values = true, group = "table")]
+    by: Option<By>,
+    /// How many calls took how long
+    #[arg(long, visible_alias = "latency", group = "table")]
+    histogram: bool,
+    /// The latest errors, the newest first; 20 unless told otherwise
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", group = "table")]
+    errors: Option<u32>,
+    /// Print CSV; text that a spreadsheet would take for a formula gets a ' before it
+    #[arg(long, group = "form")]
+    csv: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, group = "form")]
     json: bool,
 }
 
-/// The figures of one screen.
+/// What is asked for.
 #[derive(Debug)]
-struct Figures {
+struct Asked<'a> {
+    args: &'a Args,
+    which: Which,
+    now_ms: i64,
+    zone: TimeZone,
+    /// How wide the screen is.
+    columns: u16,
+    letters: Letters,
+}
+
+/// What there is to tell.
+#[derive(Debug)]
+enum Told {
+    Tools(Overview),
+    Lines { by: By, lines: Vec<Line>, rows_since_ms: Option<i64> },
+    Histogram(Totals),
+    Errors { errors: Vec<Failure>, rows_since_ms: Option<i64> },
+}
+
+/// All tools below the head figures.
+#[derive(Debug, Default)]
+struct Overview {
     sessions: u64,
     active: u64,
     mean_duration_s: Option<f64>,
     calls: u64,
     /// The busiest first.
     tools: Vec<ToolTotals>,
+    trends: Vec<Trend>,
 }
 
 /// Prints the figures of the record in a data folder.
 ///
 /// # Errors
-/// When `--since` cannot be understood, or the record cannot be read.
+/// When a moment cannot be understood, or the record cannot be read.
 pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let now_ms = words::now_ms();
-    let since_ms = args.since.as_deref().map(|text| words::since(text, now_ms)).transpose()?;
-    let figures = match Reader::open(data_dir)? {
-        Some(reader) => Some(
-            Figures::read(&reader, args.server.as_deref(), since_ms, data_dir)
-                .context("the record cannot be read")?,
-        ),
-        None => None,
+    let asked = Asked {
+        args,
+        which: which(args, now_ms)?,
+        now_ms,
+        zone: TimeZone::system(),
+        columns: words::screen_columns(),
+        letters: Letters::of_locale(),
     };
-    let text = match figures {
-        Some(figures) if args.json => format!("{:#}", figures.json(since_ms)),
-        Some(figures) => figures.screen(now_ms, words::screen_columns()),
-        None if args.json => format!("{:#}", Figures::none().json(since_ms)),
-        None => words::nothing_recorded(data_dir),
+    let reader = Reader::open(data_dir)?;
+    let is_recorded = reader.is_some();
+    let told = match reader {
+        Some(reader) => asked.read(&reader, data_dir).context("the record cannot be read")?,
+        None => asked.nothing(),
+    };
+    if args.csv {
+        return sheet::print(out, told.head(&asked), told.rows(&asked));
+    }
+    let text = match (args.json, is_recorded) {
+        (true, _) => format!("{:#}", told.json(&asked)),
+        (false, true) => Screen { asked: &asked }.of(&told),
+        (false, false) => words::nothing_recorded(data_dir),
     };
     words::say(out, &text)
 }
 
-impl Figures {
-    const fn none() -> Self {
-        Self { sessions: 0, active: 0, mean_duration_s: None, calls: 0, tools: Vec::new() }
+fn which(args: &Args, now_ms: i64) -> anyhow::Result<Which> {
+    let moment = |option, text: &Option<String>| {
+        text.as_deref().map(|text| words::moment(option, text, now_ms)).transpose()
+    };
+    let (from_ms, to_ms) = (moment("--since", &args.since)?, moment("--until", &args.until)?);
+    if let (Some(from_ms), Some(to_ms)) = (from_ms, to_ms) {
+        ensure!(
+            from_ms < to_ms,
+            "--until {} is not after --since {}",
+            args.until.as_deref().unwrap_or_default(),
+            args.since.as_deref().unwrap_or_default()
+        );
+    }
+    let server = args.server.as_deref().map(|server| if server == OWN { "" } else { server });
+    Ok(Which { from_ms, to_ms, server: server.map(str::to_owned), tool: args.tool.clone() })
+}
+
+impl Asked<'_> {
+    fn read(&self, reader: &Reader, data_dir: &Path) -> rusqlite::Result<Told> {
+        reader.at_one_moment()?;
+        let rows_since_ms = || figures::rows_since_ms(reader, &self.which);
+        Ok(if let Some(rows_max) = self.args.errors {
+            let errors = reader.failures(&self.which, rows_max)?;
+            Told::Errors { errors, rows_since_ms: rows_since_ms()? }
+        } else if self.args.histogram {
+            Told::Histogram(figures::all(reader, &self.which)?)
+        } else if let Some(by) = self.args.by {
+            let lines = figures::lines(reader, &self.which, by, &self.zone)?;
+            Told::Lines { by, lines, rows_since_ms: if by == By::Client { rows_since_ms()? } else { None } }
+        } else {
+            Told::Tools(self.overview(reader, data_dir)?)
+        })
     }
 
-    fn read(
-        reader: &Reader,
-        server: Option<&str>,
-        since_ms: Option<i64>,
-        data_dir: &Path,
-    ) -> rusqlite::Result<Self> {
-        let sessions = reader.session_totals(since_ms)?;
-        let mut tools = reader.tools(&Which { from_ms: since_ms, ..Which::default() })?;
-        let calls = tools.iter().map(|tool| tool.totals.calls).sum();
-        tools.retain(|tool| server.is_none() || tool.server.as_deref() == server);
-        tools.sort_by_key(|tool| std::cmp::Reverse(tool.totals.calls));
+    /// What is told where there is no record.
+    fn nothing(&self) -> Told {
+        match (self.args.errors, self.args.histogram, self.args.by) {
+            (Some(_), ..) => Told::Errors { errors: Vec::new(), rows_since_ms: None },
+            (_, true, _) => Told::Histogram(Totals::default()),
+            (.., Some(by)) => Told::Lines { by, lines: Vec::new(), rows_since_ms: None },
+            (.., None) => Told::Tools(Overview::default()),
+        }
+    }
+
+    fn overview(&self, reader: &Reader, data_dir: &Path) -> rusqlite::Result<Overview> {
+        let which = &self.which;
+        let sessions = reader.session_totals(which.from_ms)?;
+        let span = Which { server: None, tool: None, ..which.clone() };
         let active = sessions.open.iter().filter(|&&id| lock::is_alive(data_dir, id)).count();
-        Ok(Self {
+        let from_ms = which.from_ms.or(reader.oldest()?.0).unwrap_or(self.now_ms);
+        let steps =
+            Steps::over(from_ms, which.to_ms.unwrap_or(self.now_ms), screen::trend_columns(self.columns));
+        Ok(Overview {
             sessions: sessions.total,
             active: active as u64,
             mean_duration_s: sessions.mean_duration_s,
-            calls,
-            tools,
+            calls: figures::all(reader, &span)?.calls,
+            tools: figures::tools(reader, which)?,
+            trends: reader.trends(which, &steps)?,
         })
     }
+}
 
-    fn screen(&self, now_ms: i64, columns: u16) -> String {
-        let mean = self.mean_duration_s.map_or_else(|| "-".into(), |s| words::seconds(s.round() as u64));
-        let head = format!(
-            "sessions  {} total, {} active, {mean} on average\ncalls     {} in all",
-            words::count(self.sessions),
-            words::count(self.active),
-            words::count(self.calls)
-        );
-        if self.tools.is_empty() {
-            return format!("{head}\n\nNo tool was called.");
+impl Told {
+    /// The rows that a program reads.
+    fn rows(&self, asked: &Asked<'_>) -> Vec<Fields> {
+        match self {
+            Self::Tools(overview) => {
+                overview.tools.iter().cloned().map(|tool| Line::from(tool).fields(&asked.zone)).collect()
+            }
+            Self::Lines { lines, .. } => lines.iter().map(|line| line.fields(&asked.zone)).collect(),
+            Self::Histogram(totals) => record::buckets(&totals.histogram),
+            Self::Errors { errors, .. } => errors.iter().map(figures::failure).collect(),
         }
-        let rows = self.tools.iter().map(|tool| row(tool, now_ms)).collect();
-        let header = ["SERVER", "TOOL", "CALLS", "ERRORS", "RATE", "P50", "P95", "LAST USED"];
-        format!("{head}\n\n{}", words::table(&header, &[2, 3, 4, 5, 6, 7], rows, columns))
     }
 
-    fn json(&self, since_ms: Option<i64>) -> Value {
+    /// The words of their fields, also where there is no row.
+    fn head(&self, asked: &Asked<'_>) -> Vec<&'static str> {
+        let fields = match self {
+            Self::Tools(_) => figures::empty(By::Tool).fields(&asked.zone),
+            Self::Lines { by, .. } => figures::empty(*by).fields(&asked.zone),
+            Self::Histogram(_) => return vec!["uptoMs", "calls"],
+            Self::Errors { .. } => figures::failure(&Failure::default()),
+        };
+        fields.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn json(&self, asked: &Asked<'_>) -> Value {
+        let mut head = figures::head(&asked.which);
+        let list = match self {
+            Self::Tools(overview) => {
+                head.push(("mcpSessions", overview.json()));
+                By::Tool.list()
+            }
+            Self::Lines { by, rows_since_ms, .. } => {
+                head.extend(rows_since_ms.map(|ms| ("rowsSince", json!(stamp::text(ms)))));
+                by.list()
+            }
+            Self::Histogram(totals) => {
+                head.extend(record::sums(totals));
+                "latency"
+            }
+            Self::Errors { rows_since_ms, .. } => {
+                head.extend(rows_since_ms.map(|ms| ("rowsSince", json!(stamp::text(ms)))));
+                "errors"
+            }
+        };
+        figures::told(head, list, self.rows(asked))
+    }
+}
+
+impl Overview {
+    fn json(&self) -> Value {
         json!({
-            "since": since_ms.map(stamp::text),
-            "mcpSessions": {
-                "total": self.sessions,
-                "active": self.active,
-                "avgDurationSeconds": self.mean_duration_s,
-                "totalToolCalls": self.calls,
-            },
-            "tools": self.tools.iter().map(tool_json).collect::<Vec<_>>(),
+            "total": self.sessions,
+            "active": self.active,
+            "avgDurationSeconds": self.mean_duration_s,
+            "totalToolCalls": self.calls,
         })
     }
-}
-
-fn row(tool: &ToolTotals, now_ms: i64) -> Vec<String> {
-    let ToolTotals { server, tool, totals } = tool;
-    let percentile =
-        |percent| totals.histogram.percentile_us(percent).map_or_else(|| "-".into(), words::micros);
-    vec![
-        server.clone().unwrap_or_else(|| "(bridge)".into()),
-        tool.clone(),
-        words::count(totals.calls),
-        words::count(totals.errors),
-        format!("{:.1}%", 100.0 * error_rate(totals)),
-        percentile(50),
-        percentile(95),
-        words::ago(totals.last_used_ms, now_ms),
-    ]
-}
-
-fn tool_json(tool: &ToolTotals) -> Value {
-    let ToolTotals { server, tool, totals } = tool;
-    let percentile_ms = |percent| totals.histogram.percentile_us(percent).map(|us| us as f64 / 1_000.0);
-    json!({
-        "server": server,
-        "tool": tool,
-        "calls": totals.calls,
-        "errors": totals.errors,
-        "cancelled": totals.cancelled,
-        "errorRate": error_rate(totals),
-        "p50Ms": percentile_ms(50),
-        "p95Ms": percentile_ms(95),
-        "requestBytes": totals.request_bytes,
-        "responseBytes": totals.response_bytes,
-        "lastUsed": stamp::text(totals.last_used_ms),
-    })
-}
-
-fn error_rate(totals: &Totals) -> f64 {
-    if totals.calls == 0 { 0.0 } else { totals.errors as f64 / totals.calls as f64 }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outcome::Outcome;
-    use crate::store::totals::Ended;
-
-    const NOW_MS: i64 = 1_795_232_400_000;
-
-    fn tool(server: Option<&str>, tool: &str, calls: u64, failed: u64, duration_us: u64) -> ToolTotals {
-        let mut totals = Totals::default();
-        for call in 0..calls {
-            totals.add(Ended {
-                started_at_ms: NOW_MS - 180_000,
-                duration_us: Some(duration_us * (call + 1) / calls),
-                outcome: if call < failed { Outcome::Timeout } else { Outcome::Ok },
-                request_bytes: 10,
-                response_bytes: 20,
-            });
-        }
-        ToolTotals { server: server.map(Into::into), tool: tool.into(), totals }
-    }
-
-    fn figures() -> Figures {
-        Figures {
-            sessions: 1_204,
-            active: 2,
-            mean_duration_s: Some(3_725.4),
-            calls: 1_240,
-            tools: vec![
-                tool(Some("time"), "get_current_time", 1_200, 3, 9_000),
-                tool(Some("filesystem"), "read_multiple_files_with_a_long_name", 39, 39, 31_000_000),
-                tool(None, "bridge_status", 1, 0, 80),
-            ],
-        }
-    }
-
-    #[test]
-    fn the_screen_fits_80_columns() {
-        insta::assert_snapshot!(figures().screen(NOW_MS, 80), @r#"
-        sessions  1,204 total, 2 active, 1h 02m on average
-        calls     1,240 in all
-
-        SERVER      TOOL                 CALLS  ERRORS    RATE    P50    P95  LAST USED
-        time        get_current_time     1,200       3    0.2%  4.5ms  9.4ms     3m ago
-        filesystem  read_multiple_files     39      39  100.0%    16s    45s     3m ago
-                    _with_a_long_name
-        (bridge)    bridge_status            1       0    0.0%  100µs  100µs     3m ago
-        "#);
-    }
-
-    #[test]
-    fn a_record_without_calls_says_so() {
-        insta::assert_snapshot!(Figures::none().screen(NOW_MS, 80), @r#"
-        sessions  0 total, 0 active, - on average
-        calls     0 in all
-
-        No tool was called.
-        "#);
-    }
-
-    #[test]
-    fn json_holds_the_head_figures_under_one_name() {
-        let mut figures = figures();
-        figures.tools.truncate(1);
-        insta::assert_snapshot!(format!("{:#}", figures.json(Some(NOW_MS))), @r#"
-        {
-          "mcpSessions": {
-            "active": 2,
-            "avgDurationSeconds": 3725.4,
-            "total": 1204,
-            "totalToolCalls": 1240
-          },
-          "since": "2026-11-21T03:40:00.000Z",
-          "tools": [
-            {
-              "calls": 1200,
-              "cancelled": 0,
-              "errorRate": 0.0025,
-              "errors": 3,
-              "lastUsed": "2026-11-21T03:37:00.000Z",
-              "p50Ms": 4.505,
-              "p95Ms": 9.438,
-              "requestBytes": 12000,
-              "responseBytes": 24000,
-              "server": "time",
-              "tool": "get_current_time"
-            }
-          ]
-        }
-        "#);
-    }
-
-    #[test]
-    fn without_a_record_a_person_reads_a_sentence_and_a_script_reads_zeros() {
-        let dir = tempfile::tempdir().unwrap();
-        let said = |json| {
-            let mut out = Vec::new();
-            run(&Args { json, ..Args::default() }, dir.path(), &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        assert!(said(false).starts_with("Nothing is recorded yet in "));
-        let json: Value = serde_json::from_str(&said(true)).unwrap();
-        assert_eq!(json["mcpSessions"]["total"], 0);
-        assert_eq!(json["mcpSessions"]["avgDurationSeconds"], Value::Null);
-    }
-}
+mod tests;

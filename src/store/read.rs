@@ -44,6 +44,15 @@ impl Reader {
         Ok(if made { Some(Self(conn)) } else { None })
     }
 
+    /// Has everything that is read from now on be of this moment, as long as this connection is open. Bridges write
+    /// meanwhile; their log cannot begin anew before it is closed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn at_one_moment(&self) -> rusqlite::Result<()> {
+        self.0.execute_batch(sql::BEGIN)
+    }
+
     /// How many calls run now.
     ///
     /// # Errors

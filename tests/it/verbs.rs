@@ -128,6 +128,42 @@ fn stats_in_json_hold_the_four_head_figures_and_every_tool() {
 }
 
 #[test]
+fn stats_by_client_and_by_server_tell_the_same_calls() {
+    let (room, _here) = used();
+    let calls = |by: &str, list: &str| {
+        let told = json_of(&room, &["stats", "--by", by, "--json"]);
+        let rows = told[list].as_array().unwrap().clone();
+        rows.iter().map(|row| (row[by].clone(), row["calls"].as_u64().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(calls("server", "servers"), [(json!("s"), 6), (json!("t"), 1)]);
+    let clients: u64 = calls("client", "clients").iter().map(|(_, calls)| calls).sum();
+    let days: u64 = calls("day", "days").iter().map(|(_, calls)| calls).sum();
+    let hours: u64 = calls("hour", "hours").iter().map(|(_, calls)| calls).sum();
+    assert_eq!((clients, days, hours), (7, 7, 7));
+    let errors = json_of(&room, &["stats", "--errors", "--json"]);
+    let told = errors["errors"].as_array().unwrap().iter();
+    let told: Vec<_> = told.map(|error| (&error["tool"], &error["outcome"], &error["errorKind"])).collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("dies"), &json!("outcome_unknown"), &json!("crashed")),
+            (&json!("fails"), &json!("tool_error"), &Value::Null),
+        ]
+    );
+    let csv = room.said(&["stats", "--errors", "1", "--csv"]);
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    let histogram = json_of(&room, &["stats", "--histogram", "--json", "--server", "s"]);
+    let counted: u64 =
+        histogram["latency"].as_array().unwrap().iter().map(|column| column["calls"].as_u64().unwrap()).sum();
+    assert_eq!((counted, &histogram["calls"]), (6, &json!(6)));
+    for screen in [&["stats", "--by", "hour"][..], &["stats", "--errors"], &["stats", "--histogram"]] {
+        let screen = room.said(screen);
+        assert!(screen.is_ascii() || screen.contains('µ'), "no locale says that there are blocks: {screen}");
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    }
+}
+
+#[test]
 fn an_average_of_nothing_is_null() {
     let room = Room::new();
     let mut bridge = room.start();
@@ -171,8 +207,11 @@ fn before_the_first_client_there_is_nothing_and_no_error() {
         "total": 0,
         "totalToolCalls": 0
       },
+      "server": null,
       "since": null,
-      "tools": []
+      "tool": null,
+      "tools": [],
+      "until": null
     }
     "#);
     assert!(!room.path("data/bridge.db").exists(), "looking makes nothing");
@@ -196,15 +235,23 @@ fn a_beginning_that_is_none_is_an_error_that_says_what_would_be_good() {
     let room = Room::new();
     let (code, stdout, stderr) = room.run(&["stats", "--since", "yesterday"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    insta::assert_snapshot!(stderr, @"error: `--since yesterday` is neither a duration (90m, 24h, 7d) nor a time (2026-11-21T00:00:00Z)");
+    insta::assert_snapshot!(stderr, @"error: --since `yesterday` is neither a duration (90m, 24h, 7d), nor a day (2026-11-21), nor a time (2026-11-21T00:00:00Z)");
 }
 
 #[test]
 fn words_that_are_not_understood_exit_with_2() {
     let room = Room::new();
-    for args in
-        [&["dance"][..], &["stats", "--sinc", "1h"], &["completions", "nosh"], &["sessions", "--limit", "x"]]
-    {
+    for args in [
+        &["dance"][..],
+        &["stats", "--sinc", "1h"],
+        &["completions", "nosh"],
+        &["sessions", "--limit", "x"],
+        &["stats", "--by", "week"],
+        &["stats", "--by", "day", "--errors"],
+        &["stats", "--histogram", "--by", "day"],
+        &["stats", "--csv", "--json"],
+        &["stats", "--errors", "all"],
+    ] {
         let (code, stdout, stderr) = room.run(args);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(stderr.starts_with("error: "), "{stderr}");

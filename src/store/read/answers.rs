@@ -45,7 +45,7 @@ pub struct Trend {
 }
 
 /// A call that counts as an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failure {
     /// When it started, Unix milliseconds.
     pub at_ms: i64,

@@ -3,6 +3,9 @@
 /// A file whose first migration is still to come holds nothing.
 pub(super) const IS_MADE: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'mcp_sessions'";
 
+/// Everything that follows sees what the first of it saw.
+pub(super) const BEGIN: &str = "BEGIN";
+
 /// The sums of `call_totals` by some of its columns. The whole hours of the span come first among the parameters,
 /// then the server and the tool, if one is meant.
 macro_rules! sums_by {
