@@ -1,6 +1,7 @@
 //! The bridge's own tools: an rmcp server in this process, behind the guard, on a connection like any
 //! other server's.
 
+pub mod changes;
 mod connections;
 mod definitions;
 pub mod restart;

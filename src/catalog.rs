@@ -6,7 +6,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::item::Item;
@@ -14,6 +14,8 @@ use crate::catalog::shelf::Shelf;
 use crate::catalog::template::Template;
 use crate::list::{Each, List};
 use crate::names::{self, ServerName};
+use crate::tools::Rules;
+use crate::tools::pin::Held;
 
 pub use crate::catalog::shelf::{PAGE_ITEMS_MAX, Page, Shown};
 
@@ -24,6 +26,37 @@ pub struct Offer {
     pub server: Option<ServerName>,
     /// Its lists in its own order, each item the JSON object that it sent.
     pub items: Each<Vec<Arc<str>>>,
+    /// Which of its tools are shown, and how.
+    pub shape: Shape,
+}
+
+/// Which tools of a server are shown, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    /// What the configuration says.
+    pub rules: Arc<Rules>,
+    /// What is held back.
+    pub held: Held,
+}
+
+/// A tool that its server has and clients do not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Off {
+    /// The server.
+    pub server: ServerName,
+    /// The tool as that server has it.
+    pub tool: String,
+    /// Why it is not shown.
+    pub why: Why,
+}
+
+/// Why a tool is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The configuration does not allow it, or denies it.
+    SwitchedOff,
+    /// It is held back until its user approves it.
+    Quarantined,
 }
 
 /// An item whose plain name, or whose URI, was taken.
@@ -53,6 +86,8 @@ pub struct Catalog {
     own_interfaces: HashSet<String>,
     /// Every template with its server, in the offers' order.
     templates: Vec<(Template, ServerName)>,
+    /// Tools that are not shown, by the names that they would have.
+    off: BTreeMap<String, Off>,
     /// Items whose plain name or URI was taken by an earlier server.
     pub clashes: Vec<Clash>,
 }
@@ -65,9 +100,12 @@ impl Catalog {
         let mut catalog = Self::default();
         for offer in offers {
             for list in List::ALL {
-                for definition in offer.items.get(list) {
-                    catalog.add(list, offer.server.as_ref(), definition);
-                }
+                let mut items = Self::read(list, offer);
+                // A name of the server's own goes before one that a tool was given.
+                items.sort_by_key(|item| {
+                    list == List::Tools && offer.shape.rules.rename.contains_key(&item.name)
+                });
+                items.iter().for_each(|item| catalog.add(list, offer, item));
             }
         }
         for list in List::ALL {
@@ -76,27 +114,63 @@ impl Catalog {
         catalog
     }
 
-    fn add(&mut self, list: List, server: Option<&ServerName>, definition: &str) {
-        let Some(item) = Item::read(list, definition) else {
-            let (server, list) = (server.map(ServerName::as_str), list.word());
-            tracing::warn!(server, list, "item without a name left out");
-            return;
+    /// The items of a list that have a name.
+    fn read<'a>(list: List, offer: &'a Offer) -> Vec<Item<'a>> {
+        let read = |definition: &'a Arc<str>| {
+            let item = Item::read(list, definition);
+            if item.is_none() {
+                let (server, list) = (offer.server.as_ref().map(ServerName::as_str), list.word());
+                tracing::warn!(server, list, "item without a name left out");
+            }
+            item
         };
-        match (&item.interface, server) {
-            (Some(uri), Some(server)) => add_once(&mut self.interfaces, uri, server),
-            (Some(uri), None) => _ = self.own_interfaces.insert(uri.clone()),
-            (None, _) => {}
-        }
+        offer.items.get(list).iter().filter_map(read).collect()
+    }
+
+    fn add(&mut self, list: List, offer: &Offer, item: &Item<'_>) {
+        let server = offer.server.as_ref();
         match list {
-            List::Tools | List::Prompts => self.add_named(list, server, &item),
-            List::Resources | List::Templates => self.add_addressed(list, server, &item),
+            List::Tools => self.add_tool(server, &offer.shape, item),
+            List::Prompts => {
+                let wanted =
+                    server.map_or_else(|| item.name.clone(), |server| names::shown(server, &item.name));
+                self.add_named(list, server, item, (wanted, None));
+            }
+            List::Resources | List::Templates => self.add_addressed(list, server, item),
         }
     }
 
-    fn add_named(&mut self, list: List, server: Option<&ServerName>, item: &Item<'_>) {
-        let wanted = server.map_or_else(|| item.name.clone(), |server| names::shown(server, &item.name));
+    fn add_tool(&mut self, server: Option<&ServerName>, shape: &Shape, item: &Item<'_>) {
+        let rules = &shape.rules;
+        let Some(server) = server else {
+            self.own_interfaces.extend(item.interface.clone());
+            return self.add_named(List::Tools, None, item, (item.name.clone(), None));
+        };
+        let wanted = names::shown(server, rules.name_of(&item.name));
+        let why = match () {
+            () if !rules.show(&item.name) => Why::SwitchedOff,
+            () if shape.held.holds(&item.name) => Why::Quarantined,
+            () => {
+                if let Some(uri) = &item.interface {
+                    add_once(&mut self.interfaces, uri, server);
+                }
+                let words = rules.describe.get(&item.name).map(String::as_str);
+                return self.add_named(List::Tools, Some(server), item, (wanted, words));
+            }
+        };
+        let off = Off { server: server.clone(), tool: item.name.clone(), why };
+        self.off.entry(wanted).or_insert(off);
+    }
+
+    fn add_named(
+        &mut self,
+        list: List,
+        server: Option<&ServerName>,
+        item: &Item<'_>,
+        (wanted, description): (String, Option<&str>),
+    ) {
         if let Some(key) = self.free_name(list, server, &item.name, wanted) {
-            self.shelves.get_mut(list).push(item.renamed(key, server));
+            self.shelves.get_mut(list).push(item.renamed(key, server, description));
         }
     }
 
@@ -166,6 +240,17 @@ impl Catalog {
     #[must_use]
     pub fn is_own(&self, uri: &str) -> bool {
         self.own_interfaces.contains(uri)
+    }
+
+    /// A tool that is not shown, under the name that it would have.
+    #[must_use]
+    pub fn off(&self, shown: &str) -> Option<&Off> {
+        self.off.get(shown)
+    }
+
+    /// Every tool that is not shown, with the name that it would have.
+    pub fn all_off(&self) -> impl Iterator<Item = (&str, &Off)> {
+        self.off.iter().map(|(shown, off)| (shown.as_str(), off))
     }
 
     /// The servers that may know a URI, the likeliest first: those that list it, those of whose tools it

@@ -41,6 +41,7 @@ pub mod sharing;
 #[cfg(test)]
 mod tests;
 mod toml;
+pub mod tools;
 mod tree;
 
 /// A whole configuration with every setting at its default.
@@ -66,6 +67,7 @@ thread_idle_m = 60        # a thread's connections end after so long without a c
 user_idle_m = 15          # a user's, and those of all the user's threads; 0 is never
 hub_idle_m = 10           # the hub ends when no client has been attached for so long
 handoff_after_s = 50      # so long a client waits that cuts a call at 60 s, then bridge_result has it; 0 is never
+on_tool_change = "notify" # of a tool that is not as it was first seen; "log", or "quarantine": held until approved
 
 [clients."my client"]     # a client by the name that it gives itself, where it differs from what is known
 handoff_after_s = 0       # it waits for ever
@@ -86,7 +88,13 @@ call_timeout_s = 300      # the longest a call may take once its server is ready
 warm = false              # true: started with the first list, not with the first call
 trust_annotations = false # true: a call of a tool that says it only reads is repeated when the server dies
 scope = "shared"          # or a connection for each "session", "thread", "user" or "call"
-max_concurrent = 10       # this, max_connections, max_queue and queue_timeout_s as in [settings]
+max_concurrent = 10       # this, max_connections, max_queue, queue_timeout_s and on_tool_change as in [settings]
+
+[servers.github.tools]    # which of its tools clients see, and how; by the server's own names
+allow = ["get_*", "{list,search}_*"]             # only these; without it all
+deny = ["*_secret"]                              # not these, whatever allow says
+rename = { search_code = "find_code" }           # github__find_code
+describe = { get_me = "Whose token this is." }   # what the model reads
 "#;
 
 /// The largest file that is read: 64 MiB. Clients keep more than servers in theirs.

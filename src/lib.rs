@@ -49,6 +49,7 @@ pub mod era;
 pub mod list;
 pub mod names;
 pub mod outcome;
+pub mod tools;
 pub mod version;
 
 // What people use.

@@ -102,6 +102,10 @@ pub enum Cause {
     QueueFull,
     /// No server offers a tool of that name.
     UnknownTool,
+    /// The configuration keeps the tool from clients.
+    SwitchedOff,
+    /// The tool is held back until its user approves it.
+    Quarantined,
     /// The request's params are not of the method's form.
     BadParams,
     /// The server asks what the client cannot answer.
@@ -120,8 +124,14 @@ pub enum Cause {
 
 impl Cause {
     /// The causes for which the bridge itself refuses a request.
-    const REJECTIONS: [Self; 4] =
-        [Self::UnknownTool, Self::BadParams, Self::MissingCapability, Self::Expired];
+    const REJECTIONS: [Self; 6] = [
+        Self::UnknownTool,
+        Self::SwitchedOff,
+        Self::Quarantined,
+        Self::BadParams,
+        Self::MissingCapability,
+        Self::Expired,
+    ];
 
     /// The cause of a refusal that a word names.
     #[must_use]
@@ -142,6 +152,8 @@ impl Cause {
             Self::ProtocolGarbage => "protocol_garbage",
             Self::QueueFull => "queue_full",
             Self::UnknownTool => "unknown_tool",
+            Self::SwitchedOff => "switched_off",
+            Self::Quarantined => "quarantined",
             Self::BadParams => "bad_params",
             Self::MissingCapability => "missing_capability",
             Self::Expired => "expired",

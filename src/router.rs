@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::catalog::Off;
 use crate::downstream::connection::Outgoing;
 use crate::downstream::connection::in_flight::InFlight;
 use crate::downstream::fleet::Fleet;
@@ -153,6 +154,8 @@ pub enum Fault {
     },
     /// The server is there and does not have the tool or the prompt.
     Unknown,
+    /// The server has the tool, and clients are not shown it.
+    Off(Off),
     /// The request answers a question, and the server's era has none that could be answered so.
     NotAsked,
     /// The server asked what the client cannot answer.
@@ -215,8 +218,12 @@ impl Router {
             None => view.unlisted.iter().chain(&view.hollow).find_map(|server| {
                 let name = shown.strip_prefix(&server.slug())?.strip_prefix(SEPARATOR)?;
                 let pool = self.fleet.pool(server)?;
+                let name = match list {
+                    List::Tools => self.offers.tool_named(server, name),
+                    _ => name.into(),
+                };
                 let (server, list) = (Some(server.clone()), Some(list));
-                Some(Routed { server, name: name.into(), name_json: None, list, pool, at: None })
+                Some(Routed { server, name, name_json: None, list, pool, at: None })
             }),
         }
     }
@@ -265,6 +272,11 @@ impl Router {
         };
         let all = self.fleet.all();
         all.iter().map(|pool| pool.name()).filter(|server| known(server)).cloned().collect()
+    }
+
+    /// A tool that would have this name if clients were shown it.
+    pub async fn off(&self, shown: &str) -> Option<Off> {
+        self.offers.loaded().await.catalog.off(shown).cloned()
     }
 
     /// A tool or a prompt of this shown name.
@@ -358,7 +370,7 @@ impl Router {
                         let ending = Ending::of(Cause::ProtocolGarbage, "did not say what tools it has");
                         Err(Fault::NotReady(NotReady { ending: Arc::new(ending), retry_after: None }))
                     }
-                    None => Err(Fault::Unknown),
+                    None => Err(view.catalog.off(&call.shown).cloned().map_or(Fault::Unknown, Fault::Off)),
                 }
             }
         }

@@ -23,6 +23,7 @@ mod upkeep;
 mod worker;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,10 +35,11 @@ use crate::store::ids::SessionId;
 use crate::store::queue::Hurry;
 use crate::store::read::Reader;
 use crate::store::rows::{
-    CallBegun, CallFinished, CatalogRow, ClientInfo, Job, Recovered, ServerEvent, SessionOpened,
+    CallBegun, CallFinished, CatalogRow, ClientInfo, Job, PinRow, Recovered, ServerEvent, SessionOpened,
 };
 use crate::store::shared::Shared;
 use crate::store::trouble::Trouble;
+use crate::tools::pin::Pins;
 
 /// The longest request id that a row keeps, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 1024;
@@ -137,6 +139,33 @@ impl Journal {
     /// A server was asked what it offers.
     pub fn catalog_saved(&self, row: CatalogRow) {
         self.tell(Job::Catalog(row));
+    }
+
+    /// Tools were seen for the first time. Whoever saw one first says what it was.
+    pub fn tools_pinned(&self, rows: Vec<PinRow>) {
+        if !rows.is_empty() {
+            self.tell(Job::Pinned(rows));
+        }
+    }
+
+    /// The user approved tools as they are, all or none.
+    pub fn tools_approved(&self, rows: Vec<PinRow>) {
+        self.tell(Job::Approved(rows));
+    }
+
+    /// What is pinned of these servers, by their names; `None` when it cannot be read. Blocks for a millisecond
+    /// or so: it reads the file with a connection of its own.
+    #[must_use]
+    pub fn load_pins(&self, servers: &[&str]) -> Option<HashMap<String, Pins>> {
+        if servers.is_empty() {
+            return Some(HashMap::new());
+        }
+        let pins = Reader::open(self.data_dir()).map(|reader| match reader {
+            Some(reader) => reader.pins(servers),
+            None => Ok(HashMap::new()),
+        });
+        let pins = pins.map_err(anyhow::Error::from).and_then(|pins| pins.map_err(anyhow::Error::from));
+        pins.map_err(|error| tracing::warn!(%error, "pins of tools not read")).ok()
     }
 
     /// What servers offered when they were last asked, for those keys that are known. Blocks for a

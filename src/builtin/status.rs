@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use crate::builtin::Answer;
+use crate::builtin::{Answer, changes};
 use crate::config::Loaded;
 use crate::downstream::LinkState;
 use crate::downstream::fleet::Fleet;
@@ -58,7 +58,8 @@ pub fn data(sources: &Sources) -> Value {
     let trouble = sources.journal.trouble();
     let loaded = Arc::clone(&sources.loaded.borrow());
     let mistakes: Vec<String> = loaded.mistakes.iter().map(ToString::to_string).collect();
-    let notes: Vec<String> = loaded.notes.iter().map(ToString::to_string).collect();
+    let notes = loaded.notes.iter().map(ToString::to_string);
+    let notes: Vec<String> = notes.chain(sources.offers.idle_rules()).collect();
     let clashes = view.catalog.clashes.iter().map(|clash| {
         json!({
             "list": clash.list.word(),
@@ -89,6 +90,7 @@ pub fn data(sources: &Sources) -> Value {
         "resources": view.catalog.len(List::Resources),
         "resourceTemplates": view.catalog.len(List::Templates),
         "nameClashes": clashes.collect::<Vec<_>>(),
+        "toolChanges": changes::data(&sources.offers),
         "record": { "lostRows": trouble.lost_rows, "lastError": trouble.last_error },
     })
 }
@@ -277,6 +279,9 @@ fn text(report: &Value) -> String {
     );
     list(&mut text, "Notes on the configuration:", &report["config"]["notes"]);
     clashes(&mut text, report["nameClashes"].as_array().map(Vec::as_slice).unwrap_or_default());
+    for change in changes::told(&report["toolChanges"]) {
+        let _ = writeln!(text, "{change}");
+    }
     if let Some(error) = report["record"]["lastError"].as_str() {
         let _ = writeln!(text, "The record has a gap of {} rows: {error}", report["record"]["lostRows"]);
     }

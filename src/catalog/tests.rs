@@ -1,7 +1,13 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::tools::Patterns;
 
 fn offer(server: &str, list: List, items: &[&str]) -> Offer {
-    let mut offer = Offer { server: ServerName::parse(server).ok(), items: Each::default() };
+    let mut offer =
+        Offer { server: ServerName::parse(server).ok(), items: Each::default(), shape: Shape::default() };
     *offer.items.get_mut(list) = items.iter().map(|&item| item.into()).collect();
     offer
 }
@@ -144,5 +150,89 @@ fn a_cursor_stays_right_while_the_catalog_changes() {
         assert!(text(&second).contains("s__t1000") && !text(&second).contains("s__t0999"));
         let third = after.page(list, second.next.as_deref(), usize::MAX);
         assert_eq!((third.next, text(&after.page(list, Some("zzz"), usize::MAX))), (None, "[]"));
+    }
+}
+
+/// A server's tools, shown by these rules; what is held back comes last.
+fn shaped(server: &str, items: &[&str], rules: Rules, held: &[&str]) -> Offer {
+    let held = Held::These(held.iter().map(|tool| Arc::from(*tool)).collect());
+    Offer { shape: Shape { rules: Arc::new(rules), held }, ..tools(server, items) }
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn a_tool_that_is_off_is_not_there_and_known_to_be_off() {
+    let rules = Rules {
+        deny: Patterns::new(vec![Patterns::parse("d*").unwrap()]).unwrap(),
+        rename: map(&[("h", "held")]),
+        ..Rules::default()
+    };
+    let names =
+        [r#"{"name":"a"}"#, r#"{"name":"d.1"}"#, r#"{"name":"h","_meta":{"ui":{"resourceUri":"ui://h"}}}"#];
+    let catalog = Catalog::merge(&[shaped("s", &names, rules, &["h", "d.1"])]);
+    assert_eq!(keys(&catalog, List::Tools), ["s__a"]);
+    let off: Vec<_> = catalog.all_off().map(|(shown, off)| (shown, off.tool.as_str(), off.why)).collect();
+    assert_eq!(off, [("s__d_1", "d.1", Why::SwitchedOff), ("s__held", "h", Why::Quarantined)]);
+    assert_eq!(catalog.owners_of("ui://h"), []);
+}
+
+#[test]
+fn a_given_name_gives_way_to_an_own_one_and_two_may_change_places() {
+    let names = [r#"{"name":"a"}"#, r#"{"name":"b"}"#];
+    let rename = |pairs| Rules { rename: map(pairs), ..Rules::default() };
+    let catalog = Catalog::merge(&[shaped("s", &names, rename(&[("a", "b")]), &[])]);
+    assert_eq!(&*catalog.find(List::Tools, "s__b").unwrap().name, "b");
+    let [clash] = catalog.clashes.as_slice() else { panic!("{:?}", catalog.clashes) };
+    assert_eq!((clash.name.as_str(), clash.wanted.as_str()), ("a", "s__b"));
+    let catalog = Catalog::merge(&[shaped("s", &names, rename(&[("a", "b"), ("b", "a")]), &[])]);
+    assert_eq!(["s__a", "s__b"].map(|shown| &*catalog.find(List::Tools, shown).unwrap().name), ["b", "a"]);
+    assert_eq!(catalog.clashes, []);
+}
+
+#[test]
+fn a_description_is_cut_out_of_its_bytes_and_put_in_where_there_is_none() {
+    for (before, after) in [
+        (
+            r#"{"x": 1E2, "description" : "A \u0041", "name":"t","y":[ ]}"#,
+            r#"{"x": 1E2, "description" : "N\"", "name":"s__t","y":[ ]}"#,
+        ),
+        (r#"{"name" : "t" ,"description":null}"#, r#"{"name" : "s__t" ,"description":"N\""}"#),
+        (
+            r#"{"y":{"description":"no"}, "name" : "t" }"#,
+            r#"{"y":{"description":"no"}, "name" : "s__t","description":"N\"" }"#,
+        ),
+    ] {
+        let rules = Rules { describe: map(&[("t", "N\"")]), ..Rules::default() };
+        let catalog = Catalog::merge(&[shaped("s", &[before], rules, &[])]);
+        assert_eq!(text(&catalog.page(List::Tools, None, usize::MAX)), format!("[{after}]"));
+    }
+}
+
+proptest! {
+    /// Around the name and the description stands whatever a server writes.
+    #[test]
+    fn other_names_and_words_leave_every_other_byte_alone(
+        around in proptest::collection::vec("[ \\t]{0,3}", 9),
+        before in r#"("x":1E2,|"inputSchema":\{ "name":"n" \},)?"#,
+        after in r#"(,"_meta":\{"description":"d"\}|,"title":"\\\\u00e9\\\\/")?"#,
+        (name, words, new_words) in ("[a-z\u{e9}]{1,9}", ".{0,9}", ".{1,9}"),
+        is_first in any::<bool>(),
+    ) {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let written = |name: &str, words: &str| {
+            let [a, b, c, d, e, f, g, h, i] = std::array::from_fn(|at| around[at].clone());
+            let name = format!(r#"{a}"name"{b}:{c}{}{d}"#, quoted(name));
+            let words = format!(r#"{e}"description"{f}:{g}{}{h}"#, quoted(words));
+            let [one, other] = if is_first { [name, words] } else { [words, name] };
+            format!("{{{i}{before}{one},{other}{after}}}")
+        };
+        let rules = Rules { rename: map(&[(&name, "new")]), describe: map(&[(&name, &new_words)]), ..Rules::default() };
+        let catalog = Catalog::merge(&[shaped("s", &[&written(&name, &words)], rules, &[])]);
+        let page = catalog.page(List::Tools, None, usize::MAX);
+        prop_assert_eq!(text(&page), format!("[{}]", written("s__new", &new_words)));
+        prop_assert_eq!(&*catalog.find(List::Tools, "s__new").unwrap().name, name);
     }
 }

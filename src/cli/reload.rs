@@ -42,6 +42,7 @@ fn said(answer: &Value) -> (String, Option<String>) {
     let all = [
         ("added", "added "),
         ("changed", "replaced "),
+        ("shown", "shows the tools of "),
         ("removed", "removed "),
         ("settings", "from each server's next start on: "),
         ("needNewStart", "not before the bridge itself starts anew: "),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::builtin::changes;
 use crate::builtin::status::goes_on;
 use crate::cli::running::{self, Asked, SIGN_OF_LIFE};
 use crate::cli::words;
@@ -112,6 +113,7 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
     if !later.is_empty() {
         remarks.push(format!("settings that changed, and hold when the bridge starts anew: {later}"));
     }
+    remarks.extend(changes::told(&status["toolChanges"]));
     remarks.extend(list(&status["config"]["mistakes"]).iter().map(|it| format!("mistake: {}", words_of(it))));
     if let Some(error) = status["record"]["lastError"].as_str() {
         remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));

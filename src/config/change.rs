@@ -3,6 +3,7 @@
 use crate::config::mistake::Mistake;
 use crate::config::server::Server;
 use crate::config::settings::Settings;
+use crate::config::tools::OnChange;
 use crate::config::{Config, Loaded};
 use crate::names::ServerName;
 
@@ -13,6 +14,8 @@ pub struct Change {
     pub added: Vec<ServerName>,
     /// Servers whose entry is another one.
     pub changed: Vec<ServerName>,
+    /// Servers whose tools are shown in another way, and that go on as they are.
+    pub shown: Vec<ServerName>,
     /// Servers that are not there any more.
     pub removed: Vec<ServerName>,
     /// The keys of settings that differ, and hold for every server's next life.
@@ -31,10 +34,17 @@ impl Change {
         let capacity = |all: &Config, server: &Server| server.capacity.over(&all.settings.capacity);
         let mut change = Self::default();
         for server in &now {
-            match find(&before, &server.name) {
-                None => change.added.push(server.name.clone()),
-                Some(earlier) if earlier != **server || capacity(old, &earlier) != capacity(new, server) => {
-                    change.changed.push(server.name.clone());
+            let name = server.name.clone();
+            match find(&before, &name) {
+                None => change.added.push(name),
+                Some(earlier)
+                    if !earlier.runs_like(server) || capacity(old, &earlier) != capacity(new, server) =>
+                {
+                    change.changed.push(name);
+                }
+                Some(earlier) if earlier.tools != server.tools => change.shown.push(name),
+                Some(earlier) if old.on_tool_change(&earlier) != new.on_tool_change(server) => {
+                    change.shown.push(name);
                 }
                 Some(_) => {}
             }
@@ -58,6 +68,12 @@ impl Config {
     #[must_use]
     pub fn enabled(&self) -> Vec<&Server> {
         self.servers.iter().filter(|server| server.enabled).collect()
+    }
+
+    /// What comes of a changed tool of a server.
+    #[must_use]
+    pub fn on_tool_change(&self, server: &Server) -> OnChange {
+        server.on_tool_change.unwrap_or(self.settings.on_tool_change)
     }
 }
 
@@ -138,9 +154,9 @@ mod tests {
             "[settings]\nhang_after = 9\n[servers.d]\ncommand = 'd'\n[servers.a]\ncommand = 'a'\n\
              [servers.b]\ncommand = 'b'\nargs = ['x']\n[servers.c]\ncommand = 'c'\nenabled = false\n",
         );
-        let Change { added, changed, removed, settings, later } = change;
+        let Change { added, changed, shown, removed, settings, later } = change;
         assert_eq!((names(&added), names(&changed), names(&removed)), (vec!["d"], vec!["b"], vec!["c"]));
-        assert!(settings.is_empty() && later.is_empty());
+        assert!(shown.is_empty() && settings.is_empty() && later.is_empty());
         assert!(after(&format!("# a comment\n{OLD}")).1.is_empty());
     }
 
@@ -168,9 +184,9 @@ mod tests {
              [servers.b]\nargs = []\n[servers.e]\n",
         );
         assert_eq!(new.mistakes.len(), 4);
-        let Change { added, changed, removed, settings, later } = change;
+        let Change { added, changed, shown, removed, settings, later } = change;
         assert_eq!((names(&added), names(&changed), names(&removed)), (vec![], vec!["c"], vec![]));
-        assert!(settings.is_empty() && later.is_empty());
+        assert!(shown.is_empty() && settings.is_empty() && later.is_empty());
         let order: Vec<_> = new.config.servers.iter().map(|server| server.name.as_str()).collect();
         assert_eq!(order, ["a", "c", "b"], "in the file's order");
     }

@@ -1,14 +1,17 @@
 //! One server's entry.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Broken;
 use crate::config::mistake::{Report, suggestion};
 use crate::config::sharing::{Said, Scope};
+use crate::config::tools::{self, OnChange};
 use crate::config::tree::{Dialect, Fields, Node, Value, template, text};
 use crate::credentials::Template;
 use crate::names::ServerName;
+use crate::tools::Rules;
 
 /// A server to start: `[servers.NAME]`. Its `Debug` shows no literal part of `args` and `env`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +42,20 @@ pub struct Server {
     pub scope: Scope,
     /// How many calls and connections it may have at once, where its entry says so.
     pub capacity: Said,
+    /// `tools`: which of its tools are shown, and how.
+    pub tools: Arc<Rules>,
+    /// `on_tool_change`, where its entry says it.
+    pub on_tool_change: Option<OnChange>,
 }
 
 impl Server {
+    /// Whether nothing differs but how its tools are shown: one that runs need not be started anew.
+    #[must_use]
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let (tools, on_tool_change) = (Arc::clone(&other.tools), other.on_tool_change);
+        Self { tools, on_tool_change, ..self.clone() } == *other
+    }
+
     /// The names of the variables that its entry refers to.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let values = self.env.iter().map(|(_, value)| value);
@@ -53,7 +67,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The keys of an entry.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "command",
     "args",
     "env",
@@ -64,13 +78,15 @@ const KEYS: [&str; 10] = [
     "call_timeout_s",
     "trust_annotations",
     "scope",
+    "tools",
+    "on_tool_change",
 ];
 
 /// The keys that say a server is reached over HTTP.
 const URL_KEYS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
 
 /// What other clients write into an entry and nothing here needs. `timeout` has another unit in each.
-const FOREIGN_KEYS: [&str; 17] = [
+const FOREIGN_KEYS: [&str; 16] = [
     "type",
     "transport",
     "disabled",
@@ -83,7 +99,6 @@ const FOREIGN_KEYS: [&str; 17] = [
     "trust",
     "includeTools",
     "excludeTools",
-    "tools",
     "gallery",
     "version",
     "source",
@@ -163,6 +178,8 @@ fn read(
     let trust_annotations = entry.bool("trust_annotations", report).unwrap_or(false);
     let scope = Scope::read(&mut entry, report).unwrap_or_default();
     let capacity = Said::read(&mut entry, report);
+    let on_tool_change = OnChange::read(&mut entry, report);
+    let tools = Arc::new(tools::read(&mut entry, name.as_ref(), around.dialect, report));
     others(entry, around.dialect, report);
     Some(Server {
         name: name?,
@@ -177,6 +194,8 @@ fn read(
         trust_annotations,
         scope,
         capacity,
+        tools,
+        on_tool_change,
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::mistake::Report;
 use crate::config::sharing::{Capacity, Said};
+use crate::config::tools::OnChange;
 use crate::config::tree::{Fields, Node, text};
 
 /// The bridge's own settings: `[settings]`. A setting with a mistake keeps its default.
@@ -51,6 +52,9 @@ pub struct Settings {
     pub user_idle: Option<Duration>,
     /// `hub_idle_m`, 1 to 10,080, default 10: the hub ends when no client has been attached for so long.
     pub hub_idle: Duration,
+    /// `on_tool_change`, default `notify`: what comes of a tool that is another one than when it was first seen,
+    /// unless its server's entry says otherwise.
+    pub on_tool_change: OnChange,
 }
 
 /// What the row of an answered call survives.
@@ -87,12 +91,13 @@ impl Default for Settings {
             thread_idle: Some(MINUTE * 60),
             user_idle: Some(MINUTE * 15),
             hub_idle: MINUTE * 10,
+            on_tool_change: OnChange::default(),
         }
     }
 }
 
 impl Settings {
-    const KEYS: [&str; 16] = [
+    const KEYS: [&str; 17] = [
         "first_list_wait_s",
         "retention_days",
         "durability",
@@ -109,6 +114,7 @@ impl Settings {
         "thread_idle_m",
         "user_idle_m",
         "hub_idle_m",
+        "on_tool_change",
     ];
 
     /// The keys whose values differ: those that hold for every server's next life, and those that need a new
@@ -117,6 +123,8 @@ impl Settings {
     pub fn differing(old: &Self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
         // Counted, so that a new setting is not forgotten here.
         const LIVES: usize = 11;
+        // It holds at once: `Change::shown` names the servers whose tools it touches.
+        const AT_ONCE: usize = 1;
         let (was, is) = (&old.capacity, &new.capacity);
         let lives: [_; LIVES] = [
             ("stderr_log_max_kib", old.stderr_log_max_bytes != new.stderr_log_max_bytes),
@@ -132,7 +140,7 @@ impl Settings {
             ("max_queue", was.max_queue != is.max_queue),
             ("queue_timeout_s", was.queue_timeout != is.queue_timeout),
         ];
-        let later: [_; Self::KEYS.len() + Said::KEYS.len() - LIVES] = [
+        let later: [_; Self::KEYS.len() + Said::KEYS.len() - LIVES - AT_ONCE] = [
             ("first_list_wait_s", old.first_list_wait != new.first_list_wait),
             ("retention_days", old.retention != new.retention),
             ("durability", old.durability != new.durability),
@@ -192,6 +200,7 @@ impl Settings {
             hub_idle: fields
                 .number("hub_idle_m", (1, 10_080), report)
                 .map_or(usual.hub_idle, |minutes| MINUTE * minutes),
+            on_tool_change: OnChange::read(&mut fields, report).unwrap_or(usual.on_tool_change),
         };
         fields.refuse_others(&[&Self::KEYS[..], &Said::KEYS].concat(), report);
         settings

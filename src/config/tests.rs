@@ -8,10 +8,12 @@ use std::time::Duration;
 use crate::config::launch::LaunchKey;
 use crate::config::settings::Durability;
 use crate::config::sharing::{Capacity, Scope};
+use crate::config::tools::OnChange;
 use crate::credentials::Template;
 
 mod client;
 mod clients;
+mod tools;
 
 fn parsed(file: &str, text: &str) -> Loaded {
     parse(Path::new(file), Some(PathBuf::from("/home/ann")), text.as_bytes())
@@ -53,7 +55,7 @@ fn the_example_and_the_readme_are_right_and_show_the_defaults() {
         assert_eq!(github.capacity.over(usual), *usual);
         let defaults = |server: &Server| {
             let timeouts = (server.start_timeout, server.call_timeout);
-            (timeouts, server.warm, server.trust_annotations, server.scope)
+            (timeouts, server.warm, server.trust_annotations, server.scope, server.on_tool_change)
         };
         assert_eq!(defaults(github), defaults(&minimal));
     }
@@ -78,7 +80,7 @@ fn every_setting_is_read() {
          stderr_log_max_kib = 16\nin_line_max_mib = 1\nout_line_max_mib = 2\nfailure_threshold = 3\n\
          recovery_timeout_s = 4\nquestion_expiry_s = 7\nhang_after = 8\nmax_cold_starts = 2\nidle_stop_m = 9\n\
          handoff_after_s = 5\nmax_connections = 11\nmax_concurrent = 12\nmax_queue = 13\nqueue_timeout_s = 14\n\
-         thread_idle_m = 0\nuser_idle_m = 16\nhub_idle_m = 17\n");
+         thread_idle_m = 0\nuser_idle_m = 16\nhub_idle_m = 17\non_tool_change = 'quarantine'\n");
     assert_eq!(shown(&loaded), "usable: ");
     let expected = Settings {
         first_list_wait: Duration::ZERO,
@@ -98,6 +100,7 @@ fn every_setting_is_read() {
         thread_idle: None,
         user_idle: Some(Duration::from_secs(960)),
         hub_idle: Duration::from_secs(1020),
+        on_tool_change: OnChange::Quarantine,
     };
     assert_eq!(loaded.config.settings, expected);
 }

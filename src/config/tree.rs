@@ -89,6 +89,12 @@ impl Fields {
         self.members.iter().any(|(name, _)| name == key)
     }
 
+    /// Where a member stands, and the keys that lead to it.
+    pub(super) fn place_of(&self, key: &str) -> Option<(usize, String)> {
+        let (_, node) = self.members.iter().find(|(name, _)| name == key)?;
+        Some((node.at, node.path.clone()))
+    }
+
     pub(super) fn take(&mut self, key: &str) -> Option<Node> {
         let index = self.members.iter().position(|(name, _)| name == key)?;
         Some(self.members.remove(index).1)

@@ -1,6 +1,8 @@
 //! What every server offers, as far as it is known: from the stored lists, and from those that arrive.
 
+pub mod changes;
 mod kept;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -10,16 +12,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::catalog::{Catalog, Offer};
+use crate::catalog::{Catalog, Offer, Shape};
 use crate::config::program::Program;
+use crate::config::tools::OnChange;
 use crate::downstream::greeting::Greeting;
 use crate::downstream::listing::Listing;
 use crate::list::{Each, List};
 use crate::names::ServerName;
 use crate::router::offers::kept::Kept;
+use crate::router::offers::standing::Standing;
 use crate::store::Journal;
 use crate::store::rows::CatalogRow;
 use crate::store::stamp;
+use crate::tools::Rules;
 
 /// A snapshot of what is on offer.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +61,10 @@ pub struct Known {
     pub key: String,
     /// The program that is launched.
     pub program: Program,
+    /// What the configuration says of its tools.
+    pub rules: Arc<Rules>,
+    /// What comes of a tool that is not what it was.
+    pub on_tool_change: OnChange,
 }
 
 /// The owner of the catalog.
@@ -73,9 +82,18 @@ struct State {
     kept: HashMap<ServerName, Kept>,
     /// When programs were changed last, as of the last look at them.
     binary_ms: HashMap<ServerName, Option<i64>>,
+    /// How their tools stand to what they were.
+    standing: HashMap<ServerName, Standing>,
 }
 
 impl State {
+    /// Whether a listing holds other tools than those that are known, or nobody knows what they were.
+    fn brings_others(&self, server: &ServerName, listing: &Listing) -> bool {
+        let known = self.kept.get(server).and_then(|kept| kept.items(List::Tools));
+        let unread = self.standing.get(server).is_none_or(Standing::is_unread);
+        unread || listing.lists.tools.as_ref().is_some_and(|tools| known != Some(tools.items.as_slice()))
+    }
+
     /// Takes what is stored, where nothing newer is there.
     fn fill(&mut self, stored: Vec<(ServerName, Option<i64>, Option<Kept>)>) {
         for (server, changed_ms, stored) in stored {
@@ -100,8 +118,10 @@ impl Offers {
     pub fn load(&self) {
         let order = Arc::clone(&self.lock().order);
         let stored = self.stored(&order.iter().collect::<Vec<_>>());
+        let pins = self.pins(order.iter().map(|known| known.server.clone()).collect());
         let mut state = self.lock();
         state.fill(stored);
+        self.journal.tools_pinned(state.judge(pins));
         self.publish(&state);
     }
 
@@ -114,15 +134,20 @@ impl Offers {
         let before = Arc::clone(&self.lock().order);
         let is_new =
             |known: &Known| before.iter().all(|old| (&old.server, &old.key) != (&known.server, &known.key));
-        let stored = self.stored(&order.iter().filter(|known| is_new(known)).collect::<Vec<_>>());
+        let new: Vec<&Known> = order.iter().filter(|known| is_new(known)).collect();
+        let stored = self.stored(&new);
+        let pins = self.pins(new.iter().map(|known| known.server.clone()).collect());
         let mut state = self.lock();
         replace();
-        let State { kept, binary_ms, .. } = &mut *state;
+        let State { kept, binary_ms, standing, .. } = &mut *state;
         let stays = |server: &ServerName| order.iter().any(|known| known.server == *server && !is_new(known));
         kept.retain(|server, _| stays(server));
         binary_ms.retain(|server, _| stays(server));
+        // One that is launched otherwise has the same name, and its tools are compared all the same.
+        standing.retain(|server, _| order.iter().any(|known| known.server == *server));
         state.order = order.into();
         state.fill(stored);
+        self.journal.tools_pinned(state.judge(pins));
         self.publish(&state);
     }
 
@@ -140,20 +165,32 @@ impl Offers {
 
     /// Takes the lists that arrived whole from a server that was launched by this key. An empty list of tools
     /// never replaces a good one.
+    ///
+    /// When the tools are others than before it reads the record, which takes a millisecond or so: another bridge
+    /// may have pinned them meanwhile.
     pub fn heard(&self, server: &ServerName, key: &str, listing: Listing) {
+        let brings_others = self.lock().brings_others(server, &listing);
+        let pins = if brings_others { self.pins(vec![server.clone()]) } else { Vec::new() };
         let mut state = self.lock();
-        let State { order, kept, binary_ms } = &mut *state;
+        let State { order, kept, binary_ms, .. } = &mut *state;
         // One that the configuration launches otherwise by now is about to end.
         let known = order.iter().find(|known| known.server == *server && known.key == key);
         let Some(known) = known else { return };
         let binary_ms = *binary_ms.entry(server.clone()).or_insert_with(|| known.program.changed_ms());
         let kept = kept.entry(server.clone()).or_default();
-        if kept.take(server, listing, binary_ms) {
+        let is_news = kept.take(server, listing, binary_ms);
+        if is_news {
             let count = Each::of(|list| kept.items(list).map_or(0, <[_]>::len));
             let Each { tools, prompts, resources, templates } = count;
             tracing::info!(%server, tools, prompts, resources, templates, "listed");
             self.journal.catalog_saved(kept.row(known));
+        }
+        if is_news || brings_others {
+            self.journal.tools_pinned(state.judge(pins));
             self.publish(&state);
+        }
+        if is_news && brings_others {
+            self.record_changes(server, &state);
         }
     }
 
@@ -225,9 +262,14 @@ impl Offers {
         let theirs = state.order.iter().filter_map(|known| {
             let items =
                 Each::of(|list| kept(known).and_then(|kept| kept.items(list)).unwrap_or_default().to_vec());
-            kept(known).map(|_| Offer { server: Some(known.server.clone()), items })
+            let standing = state.standing.get(&known.server);
+            let held = standing.map(|standing| standing.held(known.on_tool_change)).unwrap_or_default();
+            let shape = Shape { rules: Arc::clone(&known.rules), held };
+            kept(known).map(|_| Offer { server: Some(known.server.clone()), items, shape })
         });
-        let offers: Vec<Offer> = std::iter::once(Offer { server: None, items: own }).chain(theirs).collect();
+        let offers: Vec<Offer> = std::iter::once(Offer { server: None, items: own, shape: Shape::default() })
+            .chain(theirs)
+            .collect();
         let greetings = state.order.iter().filter_map(|known| {
             let greeting = kept(known)?.listing.greeting.clone()?;
             Some((known.server.clone(), greeting))

@@ -77,8 +77,11 @@ impl House {
         let environment = site.environment.clone();
         let selftest = environment.os(SELFTEST_VARIABLE).is_some_and(|value| value == "1");
         let enabled: Vec<Server> = loaded.config.enabled().into_iter().cloned().collect();
-        let offers =
-            Arc::new(Offers::new(known(&enabled, &environment), Builtin::tools(selftest), journal.clone()));
+        let offers = Arc::new(Offers::new(
+            known(&loaded.config, &environment),
+            Builtin::tools(selftest),
+            journal.clone(),
+        ));
         // Reading the stored lists takes milliseconds that `initialize` does not have to wait for.
         work.spawn_blocking({
             let offers = Arc::clone(&offers);

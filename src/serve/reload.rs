@@ -143,7 +143,7 @@ impl Reloader {
             before.iter().filter(|pool| is_there(pool)).map(|pool| pool.name()).collect();
         self.yard
             .offers
-            .rearrange(known(&enabled, &self.yard.site.environment), || self.swap(pools, &before, change));
+            .rearrange(known(&new.config, &self.yard.site.environment), || self.swap(pools, &before, change));
         self.loaded.send_replace(Arc::clone(new));
         let unlisted = self.yard.offers.view().unlisted;
         for server in change.added.iter().chain(&change.changed) {
@@ -258,10 +258,11 @@ fn say(new: &Loaded, change: &Change) {
     for mistake in &new.mistakes {
         tracing::error!(%mistake, "mistake in the configuration, what it touches stays as it was");
     }
-    let Change { added, changed, removed, settings, later } = change;
+    let Change { added, changed, shown, removed, settings, later } = change;
     tracing::info!(
         added = names(added).join(", "),
         changed = names(changed).join(", "),
+        shown = names(shown).join(", "),
         removed = names(removed).join(", "),
         settings = settings.join(", "),
         "configuration read again"
@@ -272,11 +273,12 @@ fn say(new: &Loaded, change: &Change) {
 }
 
 fn told(new: &Loaded, change: &Change, later: &[&str]) -> Value {
-    let Change { added, changed, removed, settings, .. } = change;
+    let Change { added, changed, shown, removed, settings, .. } = change;
     json!({
         "file": new.source.as_ref().map(|file| file.display().to_string()),
         "added": names(added),
         "changed": names(changed),
+        "shown": names(shown),
         "removed": names(removed),
         "settings": settings,
         "needNewStart": later,

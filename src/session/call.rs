@@ -138,7 +138,7 @@ impl Way {
             // What may have been done somewhere, and what the client was asked for, goes nowhere else.
             let may_go_on = match &no {
                 _ if self.exchange.has_asked() => false,
-                Ok(_) | Err(Fault::NotReady(_) | Fault::Unknown) => true,
+                Ok(_) | Err(Fault::NotReady(_) | Fault::Unknown | Fault::Off(_)) => true,
                 Err(_) => self.exchange.reads,
             };
             let next = if may_go_on { self.elsewhere.next() } else { None };

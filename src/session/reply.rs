@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::catalog::{Off, Why};
 use crate::downstream::Ending;
 use crate::era::Era;
 use crate::outcome::{Cause, Outcome};
@@ -51,6 +52,29 @@ impl Rpc {
     #[must_use]
     pub fn bad_params(message: impl Into<String>) -> Self {
         Self::new(code::INVALID_PARAMS, Cause::BadParams.word(), message)
+    }
+
+    /// A tool is called that its server has and clients are not shown.
+    #[must_use]
+    pub fn off(off: &Off) -> Self {
+        let Off { server, tool, why } = off;
+        let (cause, message) = match why {
+            Why::SwitchedOff => (
+                Cause::SwitchedOff,
+                format!(
+                    "the tool {tool:?} of {server} is switched off: the bridge's configuration keeps it from clients"
+                ),
+            ),
+            Why::Quarantined => (
+                Cause::Quarantined,
+                format!(
+                    "the tool {tool:?} of {server} is held back, because it is not what it was when it was first seen: \
+                     its user can look at it with `bridge tools --changed`, and let it through with `bridge approve \
+                     {server}/{tool}`"
+                ),
+            ),
+        };
+        Self::new(code::INVALID_PARAMS, cause.word(), message)
     }
 
     /// The answer to the request with this id, in JSON.

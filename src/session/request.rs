@@ -250,7 +250,14 @@ impl Client {
             },
             Thing::Unnamed => self.only(),
         };
-        if places.is_empty() { Err(unknown(method, thing)) } else { Ok(places) }
+        if !places.is_empty() {
+            return Ok(places);
+        }
+        let off = match thing {
+            Thing::Tool(name) if method == "tools/call" => router.off(name).await,
+            _ => None,
+        };
+        Err(off.map_or_else(|| unknown(method, thing), |off| Rpc::off(&off)))
     }
 
     /// The only server there is, for what nobody can tell the owner of.

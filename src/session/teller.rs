@@ -195,6 +195,7 @@ impl Teller<'_> {
                 };
                 End::rejected(&Rpc::new(code::INVALID_PARAMS, kind, message), self.id)
             }
+            Fault::Off(off) => End::rejected(&Rpc::off(off), self.id),
             Fault::NotAsked => End::rejected(&not_asked(), self.id),
             Fault::NotAble { needed } => {
                 let message = "the server asks what this client does not say it can answer";

@@ -11,8 +11,11 @@ use rusqlite_migration::{M, Migrations};
 use crate::store::{place, stamp};
 
 /// The schema's history. A shipped step is never edited; a new one becomes a file in `schema/`.
-const STEPS: &[M<'static>] =
-    &[M::up(include_str!("../../schema.sql")), M::up(include_str!("../../schema/2.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../schema.sql")),
+    M::up(include_str!("../../schema/2.sql")),
+    M::up(include_str!("../../schema/3.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Half of SQLite's own choice: measured, a commit is a tenth quicker and a checkpoint half as long.
@@ -186,20 +189,35 @@ mod tests {
         let today = Connection::open_in_memory().unwrap();
         today.execute_batch(include_str!("../../schema.sql")).unwrap();
         today.execute_batch(include_str!("../../schema/2.sql")).unwrap();
+        today.execute_batch(include_str!("../../schema/3.sql")).unwrap();
         let new = tempfile::tempdir().unwrap();
         assert_eq!(schema_of(&open(new.path(), false).unwrap()), schema_of(&today));
-        let old = tempfile::tempdir().unwrap();
-        MIGRATIONS.to_version(&mut Connection::open(place::database(old.path())).unwrap(), 1).unwrap();
-        assert_eq!(schema_of(&open(old.path(), false).unwrap()), schema_of(&today));
+        for version in [1, 2] {
+            let old = tempfile::tempdir().unwrap();
+            let mut file = Connection::open(place::database(old.path())).unwrap();
+            MIGRATIONS.to_version(&mut file, version).unwrap();
+            assert_eq!(schema_of(&open(old.path(), false).unwrap()), schema_of(&today));
+        }
         MIGRATIONS.validate().unwrap();
     }
 
     #[test]
-    fn the_first_step_stays_as_it_was_shipped() {
+    fn the_first_steps_stay_as_they_were_shipped() {
         use sha2::{Digest as _, Sha256};
-        let hash = Sha256::digest(include_str!("../../schema.sql"));
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "519f84095d7e7b86549ce2377756bb438f7cf8f7c6c2a39f5ae8f80aa32a1ea0");
+        for (step, shipped) in [
+            (
+                include_str!("../../schema.sql"),
+                "519f84095d7e7b86549ce2377756bb438f7cf8f7c6c2a39f5ae8f80aa32a1ea0",
+            ),
+            (
+                include_str!("../../schema/2.sql"),
+                "a87dc6098c337bb7689eb633bf40de72560a615a2493eb6bd1010f8d6b7745e2",
+            ),
+        ] {
+            let hash = Sha256::digest(step);
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hash, shipped);
+        }
     }
 
     #[test]
@@ -207,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path(), false).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open(dir.path(), false).unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found: 99, known: 2, .. }), "{error}");
+        assert!(matches!(error, OpenError::Newer { found: 99, known: 3, .. }), "{error}");
         assert!(place::database(dir.path()).exists());
     }
 

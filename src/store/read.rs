@@ -1,5 +1,6 @@
 //! Questions to the record: named queries over a connection that cannot write.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::store::place;
 use crate::store::read::answers::{EventRow, SessionRow, SessionTotals};
 use crate::store::rows::{CatalogRow, GreetingRow};
 use crate::store::stamp;
+use crate::tools::pin::{Pin, Pins};
 
 pub mod answers;
 pub mod series;
@@ -131,6 +133,26 @@ impl Reader {
             found.extend(statement.query_row([key], catalog_row).optional()?);
         }
         Ok(found)
+    }
+
+    /// What is pinned of these servers, by their names.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pins(&self, servers: &[&str]) -> rusqlite::Result<HashMap<String, Pins>> {
+        if !self.0.query_row(sql::HAS_PINS, [], |row| row.get(0))? {
+            return Ok(HashMap::new());
+        }
+        let mut statement = self.0.prepare(sql::PINS)?;
+        let mut all = HashMap::new();
+        for server in servers {
+            let pins = statement.query_map([server], |row| {
+                let pin = Pin { hash: row.get(1)?, definition: row.get(2)?, let_go: row.get(3)? };
+                Ok((row.get(0)?, pin))
+            })?;
+            all.insert((*server).to_owned(), pins.collect::<rusqlite::Result<Pins>>()?);
+        }
+        Ok(all)
     }
 
     fn all<T>(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::era::Era;
 use crate::outcome::Outcome;
 use crate::store::ids::{CallId, SessionId};
+use crate::tools::pin::Pin;
 
 /// A client attached. Its [`crate::store::lock::SessionLock`] has to exist already.
 #[derive(Debug, Clone)]
@@ -93,6 +94,19 @@ pub struct GreetingRow {
     pub instructions: Option<String>,
 }
 
+/// A tool as its user knows it.
+#[derive(Debug, Clone)]
+pub struct PinRow {
+    /// The configured server.
+    pub server: Arc<str>,
+    /// The tool as that server calls it.
+    pub tool: Arc<str>,
+    /// What it is.
+    pub pin: Pin,
+    /// When it was seen, or approved, Unix milliseconds.
+    pub at_ms: i64,
+}
+
 /// A tools/call came in.
 #[derive(Debug, Clone)]
 pub struct CallBegun {
@@ -145,6 +159,10 @@ pub(super) enum Job {
     Lost(SessionId),
     Event(ServerEvent),
     Catalog(CatalogRow),
+    /// Seen for the first time.
+    Pinned(Vec<PinRow>),
+    /// By the user.
+    Approved(Vec<PinRow>),
     Begun(CallBegun),
     Finished(CallFinished),
     #[cfg(test)]

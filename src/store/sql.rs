@@ -128,6 +128,19 @@ SET server = excluded.server, listed_at = excluded.listed_at,
     binary_time = excluded.binary_time, legacy_only = excluded.legacy_only
 WHERE excluded.era IS NOT NULL";
 
+/// Whoever saw a tool first says what it was.
+pub(super) const TOOL_PINNED: &str = "
+INSERT INTO tool_pins (server, tool, hash, definition, first_seen)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (server, tool) DO NOTHING";
+
+pub(super) const TOOL_APPROVED: &str = "
+INSERT INTO tool_pins (server, tool, hash, definition, first_seen, approved_at, let_go_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?5, iif(?6, ?5, NULL))
+ON CONFLICT (server, tool) DO UPDATE
+SET hash = excluded.hash, definition = excluded.definition, approved_at = excluded.approved_at,
+    let_go_at = excluded.let_go_at";
+
 /// Copies what it can, and waits for nobody.
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 

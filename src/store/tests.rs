@@ -180,8 +180,9 @@ async fn a_catalog_of_the_first_schema_is_read_before_and_after_its_migration() 
     let expected = CatalogRow { prompts: None, greeting: None, binary_time_ms: None, ..catalog_row("[1]") };
     let before = Reader::open(room.path()).unwrap().unwrap();
     assert_eq!(before.catalog(&["k".into()]).unwrap(), std::slice::from_ref(&expected));
+    assert!(before.pins(&["time"]).unwrap().is_empty());
     let (journal, _lock) = room.open().await;
-    assert_eq!(room.ask("SELECT user_version FROM pragma_user_version"), 2);
+    assert_eq!(room.ask("SELECT user_version FROM pragma_user_version"), 3);
     assert_eq!(journal.load_catalog(&["k".into()]), [expected]);
     // A bridge of the earlier version may still write to it.
     old.execute_batch("UPDATE catalog SET tools = '[2]'").unwrap();

@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 40] = [
     ("names", 0),
     ("era", 0),
     ("list", 0),
+    ("tools", 0),
     // Doors to one outside thing each.
     ("wire", 1),
     ("frames", 1),

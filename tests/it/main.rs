@@ -73,6 +73,7 @@ mod said;
 mod secrets;
 mod server_dies;
 mod server_starts;
+mod shown_tools;
 mod status_verb;
 mod stored_lists;
 mod too_large;

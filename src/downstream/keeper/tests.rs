@@ -76,6 +76,8 @@ impl Pool {
             trust_annotations: false,
             scope: Scope::Shared,
             capacity: Said::default(),
+            tools: Arc::default(),
+            on_tool_change: None,
         };
         let budget = Budget::new(Limits { failure_threshold: 1, recovery_timeout, ..Limits::default() });
         let (seen, gate) = (Arc::new(Starts::default()), Gate::new(size));

@@ -3,6 +3,9 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+
+mod pins;
+
 use crate::config::server::Server;
 use crate::config::sharing::{Said, Scope};
 use crate::downstream::listing::Items;
@@ -54,11 +57,15 @@ fn known(name: &str, program: &Path) -> Known {
         trust_annotations: false,
         scope: Scope::Shared,
         capacity: Said::default(),
+        tools: Arc::default(),
+        on_tool_change: None,
     };
     Known {
         server: server.name.clone(),
         key: name.to_owned(),
         program: Program::of(&server, &Environment::own()),
+        rules: Arc::default(),
+        on_tool_change: OnChange::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::builtin::{Builtin, CALL_TIMEOUT};
+use crate::config::Config;
 use crate::config::launch::LaunchKey;
 use crate::config::program::Program;
 use crate::config::server::Server;
@@ -201,11 +202,13 @@ pub fn tuning(settings: &Settings) -> Tuning {
 }
 
 /// What is known by heart of servers.
-pub fn known(servers: &[Server], environment: &Environment) -> Vec<Known> {
+pub fn known(config: &Config, environment: &Environment) -> Vec<Known> {
     let known = |server: &Server| Known {
         server: server.name.clone(),
         key: LaunchKey::of(server).as_str().to_owned(),
         program: Program::of(server, environment),
+        rules: Arc::clone(&server.tools),
+        on_tool_change: config.on_tool_change(server),
     };
-    servers.iter().map(known).collect()
+    config.enabled().into_iter().map(known).collect()
 }

@@ -86,6 +86,12 @@ WHERE ?1 IS NULL OR server = ?1
 ORDER BY id DESC
 LIMIT ?2";
 
+/// A file that the writer has not brought to today's schema yet pins nothing.
+pub(super) const HAS_PINS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'tool_pins'";
+
+pub(super) const PINS: &str =
+    "SELECT tool, hash, definition, let_go_at IS NOT NULL FROM tool_pins WHERE server = ?1";
+
 pub(super) const CATALOG: &str = "
 SELECT key, server, tools, listed_at, prompts, resources, templates, era, protocol_version, capabilities,
        server_info, instructions, binary_time, legacy_only

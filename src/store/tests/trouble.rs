@@ -63,7 +63,7 @@ async fn a_file_of_a_later_program_is_left_alone_and_said() {
     let journal = Journal::open(room.path(), Options::default());
     journal.finish(vec![room.finished()]).await;
     let error = journal.trouble().last_error.unwrap();
-    assert!(error.contains("has schema 7, this version of bridge knows 2"), "{error}");
+    assert!(error.contains("has schema 7, this version of bridge knows 3"), "{error}");
 }
 
 #[tokio::test]

@@ -6,12 +6,15 @@ use rusqlite::{OptionalExtension as _, params};
 
 use crate::store::dead;
 use crate::store::ids::{CallId, SessionId};
-use crate::store::rows::{CallBegun, CallFinished, CatalogRow, ClientInfo, Job, ServerEvent, SessionOpened};
+use crate::store::rows::{
+    CallBegun, CallFinished, CatalogRow, ClientInfo, Job, PinRow, ServerEvent, SessionOpened,
+};
 use crate::store::sql;
 use crate::store::stamp;
 use crate::store::tally::int;
 use crate::store::totals::Ended;
 use crate::store::writer::Writer;
+use crate::tools::pin::Pin;
 use crate::version;
 
 /// How often a colliding call id is drawn again. Two sessions meet once in a few million calls.
@@ -32,6 +35,8 @@ impl Writer {
                 Job::Lost(front) => dead::close_lost(&self.conn, &mut self.tally, *front)?,
                 Job::Event(event) => self.event(event)?,
                 Job::Catalog(row) => self.catalog(row)?,
+                Job::Pinned(rows) => rows.iter().try_for_each(|row| self.pinned(row))?,
+                Job::Approved(rows) => rows.iter().try_for_each(|row| self.approved(row))?,
                 #[cfg(test)]
                 Job::Panic => panic!("a test asked for it"),
             }
@@ -168,6 +173,21 @@ impl Writer {
             row.binary_time_ms.map(stamp::text),
             greeting.filter(|greeting| greeting.legacy_only).map(|_| 1),
         ])?;
+        Ok(())
+    }
+
+    fn pinned(&mut self, row: &PinRow) -> rusqlite::Result<()> {
+        let at = self.stamps.text(row.at_ms);
+        let mut statement = self.conn.prepare_cached(sql::TOOL_PINNED)?;
+        statement.execute(params![row.server, row.tool, row.pin.hash, row.pin.definition, at])?;
+        Ok(())
+    }
+
+    fn approved(&mut self, row: &PinRow) -> rusqlite::Result<()> {
+        let at = self.stamps.text(row.at_ms);
+        let mut statement = self.conn.prepare_cached(sql::TOOL_APPROVED)?;
+        let Pin { hash, definition, let_go } = &row.pin;
+        statement.execute(params![row.server, row.tool, hash, definition, at, let_go])?;
         Ok(())
     }
 }
