@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod connections;
+pub mod dashboard;
 mod definitions;
 pub mod restart;
 mod selftest;
@@ -18,7 +19,8 @@ use rmcp::ServiceExt;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
@@ -149,6 +151,7 @@ impl Builtin {
         match name {
             "bridge_status" => Ok(status::report(&self.sources)),
             "bridge_connections" => Ok(connections::report(&self.sources)),
+            "bridge_dashboard" => dashboard::report(&self.sources, &arguments).await,
             "bridge_disconnect" => connections::disconnect(&self.sources, &arguments),
             "bridge_restart" => restart::run(&*self.desk, &self.sources, &arguments).await,
             "bridge_stats" => stats::report(&self.sources, &arguments).await,
@@ -163,7 +166,7 @@ impl Builtin {
 
 impl ServerHandler for Builtin {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
             .with_server_info(Implementation::new("bridge", version::own()))
     }
 
@@ -175,6 +178,17 @@ impl ServerHandler for Builtin {
         let tools = serde_json::from_value(Value::Array(definitions::all(self.selftest)));
         let tools = tools.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        match request.uri.as_str() {
+            dashboard::PAGE_URI => Ok(dashboard::resource().into()),
+            other => Err(ErrorData::resource_not_found(format!("no resource {other:?}"), None)),
+        }
     }
 
     async fn call_tool(

@@ -2,6 +2,7 @@
 
 mod chart;
 pub mod completions;
+pub mod dashboard;
 pub mod demo;
 pub mod hub;
 pub mod install;
@@ -86,6 +87,8 @@ enum Verb {
     Upgrade(upgrade::Args),
     /// Shows how often each tool was called, how often it failed and how long it took.
     Stats(stats::Args),
+    /// Shows calls, times, errors and servers on a page in the browser.
+    Dashboard(dashboard::Args),
     /// Shows who was attached, since when, and how it ended.
     Sessions(sessions::Args),
     /// Shows in a few seconds what the bridge does when a server, a tool or the bridge itself dies.
@@ -145,6 +148,9 @@ impl Cli {
             }
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Dashboard(args) => {
+                dashboard::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }
             Verb::Sessions(args) => {
                 sessions::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::builtin::dashboard::{PAGE_URI, SPAN};
 use crate::names::RESULT_TOOL;
 
 /// Every tool, sorted by name.
 pub fn all(selftest: bool) -> Vec<Value> {
-    let mut tools = vec![connections(), disconnect(), restart(), result()];
+    let mut tools = vec![connections(), dashboard(), disconnect(), restart(), result()];
     if selftest {
         tools.push(self::selftest());
     }
@@ -24,6 +25,60 @@ fn connections() -> Value {
         "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
     })
+}
+
+/// The shape of its data is `dashboard/data.rs`'s to tell.
+fn dashboard() -> Value {
+    json!({
+        "name": "bridge_dashboard",
+        "title": "Bridge: dashboard",
+        "description": "Shows a person the servers, and the calls, errors and times of a span, as a page with charts where \
+                        the client can show pages. Use bridge_status or bridge_stats to find something out yourself.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "since": { "type": "string", "description": "How far back: 24h, 7d, 30d.", "default": SPAN }
+            },
+            "additionalProperties": false
+        },
+        "outputSchema": dashboard_data(),
+        "annotations": { "readOnlyHint": true, "openWorldHint": false },
+        "_meta": { "ui": { "resourceUri": PAGE_URI, "visibility": ["model", "app"] } },
+    })
+}
+
+fn dashboard_data() -> Value {
+    let (count, text) = (json!({ "type": "integer", "minimum": 0 }), json!({ "type": "string" }));
+    let (no_time, no_text) = (json!({ "type": ["number", "null"] }), json!({ "type": ["string", "null"] }));
+    let no_count = json!({ "type": ["integer", "null"] });
+    let object = |properties: &Value| {
+        let names: Vec<&String> = properties.as_object().into_iter().flat_map(|all| all.keys()).collect();
+        json!({ "type": "object", "properties": properties, "required": names })
+    };
+    let list = |items: &Value| json!({ "type": "array", "items": items });
+    let figures = [
+        ("calls", &count),
+        ("errors", &count),
+        ("cancelled", &count),
+        ("p50Ms", &no_time),
+        ("p95Ms", &no_time),
+    ];
+    let with = |more: &[(&str, &Value)]| {
+        object(&figures.iter().chain(more).map(|(key, of)| ((*key).to_owned(), (*of).clone())).collect())
+    };
+    object(&json!({
+        "version": { "const": 1 },
+        "madeAt": text,
+        "live": { "type": "boolean", "description": "Whether the servers' states are those of now." },
+        "span": object(&json!({ "asked": text, "since": text, "stepHours": count })),
+        "totals": with(&[("sessions", &count), ("sessionsOpen", &count)]),
+        "series": object(&figures.iter().map(|(key, of)| ((*key).to_owned(), list(of))).collect()),
+        "servers": list(&with(&[
+            ("name", &text), ("state", &text), ("since", &no_text), ("because", &no_text), ("pid", &no_count),
+            ("tools", &no_count), ("retryAfterSeconds", &no_count), ("bridge", &no_count),
+        ])),
+        "notes": list(&text),
+    }))
 }
 
 fn disconnect() -> Value {

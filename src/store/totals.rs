@@ -44,6 +44,13 @@ impl Histogram {
         }
     }
 
+    /// Takes the calls of another histogram out again.
+    pub fn without(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_sub(theirs);
+        }
+    }
+
     /// The duration in microseconds that `percent` of the calls did not pass, interpolated within its
     /// column; 60 s for anything longer. `None` without calls.
     #[must_use]
@@ -124,6 +131,17 @@ impl Totals {
         self.response_bytes += other.response_bytes;
         self.histogram.merge(&other.histogram);
     }
+
+    /// Takes the calls of other totals out again; when the newest was used stays.
+    pub fn without(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_sub(other.calls);
+        self.errors = self.errors.saturating_sub(other.errors);
+        self.cancelled = self.cancelled.saturating_sub(other.cancelled);
+        self.duration_us = self.duration_us.saturating_sub(other.duration_us);
+        self.request_bytes = self.request_bytes.saturating_sub(other.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_sub(other.response_bytes);
+        self.histogram.without(&other.histogram);
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +164,25 @@ mod tests {
         check(&[100, 100, 100, 400_000], 50, Some(66));
         check(&[100, 100, 100, 400_000], 95, Some(500_000));
         check(&[90_000_000], 95, Some(60_000_000));
+    }
+
+    #[test]
+    fn what_was_counted_can_be_taken_out_again() {
+        let call = |duration_us, outcome| Ended {
+            started_at_ms: 7,
+            duration_us: Some(duration_us),
+            outcome,
+            request_bytes: 10,
+            response_bytes: 20,
+        };
+        let (mut one, mut both) = (Totals::default(), Totals::default());
+        one.add(call(1_500, Outcome::Ok));
+        both.add(call(90, Outcome::Timeout));
+        both.merge(&one);
+        let mut other = Totals::default();
+        other.add(call(90, Outcome::Timeout));
+        both.without(&other);
+        assert_eq!(both, one);
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod accounting;
 mod clients;
 mod comes_back;
 mod control;
+mod dashboard;
 mod deadline;
 mod explains;
 mod four_lists;

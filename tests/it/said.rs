@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 /// The bridge's own tools, by name.
-pub const OWN: [&str; 6] = [
+pub const OWN: [&str; 7] = [
     "bridge_connections",
+    "bridge_dashboard",
     "bridge_disconnect",
     "bridge_restart",
     "bridge_result",

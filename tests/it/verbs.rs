@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "serve",
     "hub",
     "install",
@@ -19,6 +19,7 @@ const VERBS: [&str; 13] = [
     "reload",
     "restart",
     "stats",
+    "dashboard",
     "sessions",
     "demo",
     "completions",
