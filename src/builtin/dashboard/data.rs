@@ -248,7 +248,7 @@ fn last_words(record: &Record, is_all: bool) -> Vec<Value> {
 fn notes(bridges: &[Running]) -> Vec<String> {
     if bridges.is_empty() {
         return vec![
-            "No bridge runs now: of the servers the page shows what the record said last.".to_owned(),
+            "What is shown of the servers is what the record said last.".to_owned(),
         ];
     }
     let mut notes = Vec::new();

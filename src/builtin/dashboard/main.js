@@ -34,7 +34,11 @@ async function refresh(span) {
 /** Once a minute is enough, and only for eyes. */
 function again() {
   clearTimeout(life.timer);
-  life.timer = setTimeout(() => (document.visibilityState === "visible" ? refresh() : again()), EVERY_MS);
+  life.timer = setTimeout(() => {
+    if (document.visibilityState !== "visible") return again();
+    forget();
+    return refresh();
+  }, EVERY_MS);
 }
 
 function complain(error) {

@@ -27,7 +27,7 @@ function show(data) {
   view.steps = stepsOf(data);
   at("page").setAttribute("aria-busy", "false");
   at("figures").hidden = false;
-  summary(data.servers);
+  summary(data);
   notes(data.notes);
   spans(data.span);
   tiles(data.totals);
@@ -39,13 +39,15 @@ function show(data) {
   at("foot").textContent = `${whole(made)}. Calls of the bridge's own tools are not counted.${source}`;
 }
 
-function summary(servers) {
+function summary({ servers, live }) {
   const trouble = servers.filter(({ state }) => TROUBLE.includes(state));
   const names = trouble.map(({ name, state }) => `${name} is ${state}`);
   const rest = servers.length - trouble.length;
-  let text = `${servers.length === 1 ? "The server is" : `All ${count(servers.length)} servers are`} well`;
-  if (servers.length === 0) text = "No servers are configured";
-  else if (trouble.length) text = names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : rest ? `; ${rest} more ${rest === 1 ? "is" : "are"} well` : "");
+  let text = servers.length === 1 ? "The server is well" : `All ${count(servers.length)} servers are well`;
+  if (!live) text = "No bridge runs now";
+  else if (servers.length === 0) text = "No servers are configured";
+  else if (names.length > 3) text = `${names.slice(0, 3).join(", ")}, …`;
+  else if (names.length) text = names.join(", ") + (rest ? `; ${count(rest)} more ${rest === 1 ? "is" : "are"} well` : "");
   at("summary").textContent = text;
   at("summary").classList.toggle("trouble", trouble.length > 0);
 }
@@ -69,8 +71,8 @@ function tiles(totals) {
   at("tiles").replaceChildren(
     tile("Calls", count(totals.calls), `in ${each}`),
     tile("Errors", percent(totals.errors, totals.calls), many(totals.errors, "call"), totals.errors ? "is-wrong" : null),
-    tile("Median", millis(totals.p50Ms), "half took no longer"),
-    tile("95th percentile", millis(totals.p95Ms), "19 of 20 took no longer"),
+    tile("Median", millis(totals.p50Ms), totals.calls ? "half took no longer" : "no calls"),
+    tile("95th percentile", millis(totals.p95Ms), totals.calls ? "19 of 20 took no longer" : "no calls"),
     tile("Sessions", count(totals.sessions), `${count(totals.sessionsOpen)} open now`),
   );
 }
@@ -79,11 +81,9 @@ function charts(hasCalls) {
   const { charts, steps } = view;
   charts.calls ??= new Bars(at("calls"), callsLabel, 200, look);
   charts.latency ??= new Ranges(at("latency"), latencyLabel, 190, look);
+  for (const id of ["pair", "calls-legend"]) at(id).hidden = !hasCalls;
   if (hasCalls) for (const chart of Object.values(charts)) chart.show(steps);
-  else {
-    charts.calls.say("No calls in this span. Every call that a client makes through the bridge is counted here.");
-    charts.latency.say("No calls, no times.");
-  }
+  else charts.calls.say("No calls in this span. Every call that a client makes of a server behind the bridge is counted here.");
   look(null);
 }
 
@@ -96,20 +96,24 @@ function look(step) {
   const { steps, data, charts } = view;
   for (const chart of Object.values(charts)) if (chart.steps) chart.look(step);
   const { totals } = data;
-  const all = { answered: totals.calls - totals.errors - totals.cancelled, wrong: totals.errors, cancelled: totals.cancelled, p50: totals.p50Ms, p95: totals.p95Ms };
+  const { calls, errors: wrong, cancelled, p50Ms: p50, p95Ms: p95 } = totals;
+  const all = { answered: calls - wrong - cancelled, wrong, cancelled, p50, p95 };
   const told = step === null ? all : steps[step];
   const ends = step === null ? "" : clock(steps.starts(step + 1));
   const when = step === null ? `each bar ${spell(steps.hours)}` : `${moment(steps.starts(step))}–${ends}`;
   at("calls-when").textContent = data.totals.calls ? when : "";
   at("latency-when").textContent = step === null ? "" : when;
-  const entry = (kind, value, name, thin) =>
-    make("li", {}, make("span", { class: `swatch ${kind}${thin ? " thin" : ""}`, "aria-hidden": "true" }), make("b", {}, value), name);
+  const swatch = (kind) => make("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
+  const entry = (kind, value, name) => make("li", {}, swatch(kind), make("b", {}, value), name);
   at("calls-legend").replaceChildren(
     entry("answered", count(told.answered), "answered"),
     entry("cancelled", count(told.cancelled), "cancelled"),
     entry("wrong", count(told.wrong), told.wrong === 1 ? "error" : "errors"),
   );
-  at("latency-legend").replaceChildren(entry("answered", millis(told.p50), "median", true), entry("slow", millis(told.p95), "95th percentile", true));
+  at("latency-legend").replaceChildren(
+    entry("answered thin", millis(told.p50), "median"),
+    entry("slow thin", millis(told.p95), "95th percentile"),
+  );
 }
 
 function errors(servers) {
@@ -118,13 +122,15 @@ function errors(servers) {
   const row = ({ name, errors, calls }) => {
     const bar = make("i", {});
     bar.style.width = `${Math.max(2, (100 * errors) / most)}%`;
-    return make("li", {}, make("span", {}, name), make("span", { class: "count" }, make("b", {}, count(errors)), ` of ${many(calls, "call")}, ${percent(errors, calls)}`),
-      make("span", { class: "track", "aria-hidden": "true" }, bar));
+    const told = [make("b", {}, count(errors)), ` of ${many(calls, "call")}, ${percent(errors, calls)}`];
+    const track = make("span", { class: "track", "aria-hidden": "true" }, bar);
+    return make("li", {}, make("span", {}, name), make("span", { class: "count" }, ...told), track);
   };
   const shown = failing.slice(0, ERRORS_SHOWN);
   const more = failing.length - shown.length;
   const calm = servers.filter((server) => server.errors === 0 && server.calls > 0).map(({ name }) => name);
-  const rest = [more ? `${many(more, "server")} more had some.` : null, calm.length ? `None: ${calm.join(", ")}` : null].filter(Boolean).join(" ");
+  const some = more ? `${many(more, "server")} more had some.` : null;
+  const rest = [some, calm.length ? `None: ${calm.join(", ")}` : null].filter(Boolean).join(" ");
   at("errors").replaceChildren(
     failing.length ? make("ul", { class: "bars" }, ...shown.map(row)) : make("p", { class: "empty" }, "No call failed."),
     ...(failing.length && rest ? [make("p", { class: "rest" }, rest)] : []),
@@ -136,19 +142,25 @@ function servers() {
   const isReady = servers.filter(({ state }) => state === "ready").length;
   at("servers-when").textContent = servers.length && live ? `${count(isReady)} of ${count(servers.length)} running` : "";
   if (!servers.length) {
-    at("servers").replaceChildren(make("p", { class: "empty" }, "None yet. ", make("code", {}, "bridge install --move-servers"), " puts those of your clients behind the bridge."));
+    const how = make("code", {}, "bridge install --move-servers");
+    at("servers").replaceChildren(make("p", { class: "empty" }, "None yet. ", how, " puts those of your clients behind the bridge."));
     return;
   }
+  // The keyboard stays where it is, though everything is drawn anew.
+  const held = document.activeElement?.dataset.key;
   const head = make("div", { class: "servers-head", "aria-hidden": "true" }, make("span", {}, "Server"),
     ...["Calls", "Errors", "p95"].map((name) => make("span", { class: "number" }, name)), make("span", {}));
   // Those in trouble first, the others as the configuration has them.
   const sorted = [...servers].sort((a, b) => TROUBLE.includes(b.state) - TROUBLE.includes(a.state));
   at("servers").replaceChildren(head, make("ul", {}, ...sorted.map(server)));
   if (!host.can) {
-    const why = host.is ? "This client lets no page call tools: ask the model to restart a server, or use " : "To restart one from here: ";
+    const why = host.is ? "This client lets no page call tools. Ask the model to restart a server, or: " : "To restart one: ";
     at("servers").append(make("p", { class: "rest", id: "no-restart" }, why, make("code", {}, "bridge restart SERVER")));
   }
+  if (held) focus(held);
 }
+
+const focus = (key) => [...document.querySelectorAll("button")].find((button) => button.dataset.key === key)?.focus();
 
 function server(it) {
   const { restarts, data } = view;
@@ -157,37 +169,55 @@ function server(it) {
   const because = [it.because, again].filter(Boolean).join("; ");
   const since = it.since ? `since ${nearby(Date.parse(it.since), Date.parse(data.madeAt))}` : null;
   const tools = it.tools === null ? null : many(it.tools, "tool");
-  const facts = [it.bridge === null ? null : `bridge ${it.bridge}`, since, tools, isTrouble ? null : because].filter(Boolean).join(" · ");
-  const why = isTrouble && because ? make("div", { class: "why trouble" }, because) : null;
-  const number = (name, value, more) =>
-    make("div", { class: "number" }, make("span", { class: "label" }, name + " "), value, more ? make("small", {}, " " + more) : null);
+  const bridge = it.bridge === null ? null : `bridge ${it.bridge}`;
+  const facts = [bridge, since, tools, isTrouble ? null : because].filter(Boolean).join(" · ");
   const doing = restarts.get(it.name);
   const button = make("button", {
-    type: "button", disabled: !host.can || doing?.is === "running", "aria-label": `Restart ${it.name}`,
-    "aria-describedby": host.can ? null : "no-restart", click: () => restart(it.name, { is: "asked" }),
+    type: "button",
+    disabled: !host.can || it.state === "removed" || doing?.is === "running",
+    "data-key": `restart ${it.name}`,
+    "aria-label": `Restart ${it.name}`,
+    "aria-describedby": host.can ? null : "no-restart",
+    click: () => restart(it.name, { is: "asked" }),
   }, doing?.is === "running" ? "Starting…" : "Restart");
-  return make("li", { class: "server", "data-server": it.name },
-    make("div", { class: "who" }, make("span", { class: "name" }, it.name), make("span", { class: `state ${it.state}` }, it.state), make("div", { class: "why" }, facts), why),
-    make("div", { class: "numbers" }, number("calls", count(it.calls)), number("errors", count(it.errors), it.errors ? percent(it.errors, it.calls) : null), number("p95", millis(it.p95Ms))),
-    make("div", { class: "act" }, button), doing ? aside(it.name, doing) : null);
+  const who = make("div", {},
+    make("span", { class: "name" }, it.name),
+    make("span", { class: `state ${it.state}` }, it.state),
+    make("div", { class: "why" }, facts),
+    isTrouble && because ? make("div", { class: "why trouble" }, because) : null,
+  );
+  const number = (name, value, more) =>
+    make("div", { class: "number" }, make("span", { class: "label" }, `${name} `), value, more ? make("small", {}, ` ${more}`) : null);
+  const numbers = make("div", { class: "numbers" },
+    number("calls", count(it.calls)),
+    number("errors", count(it.errors), it.errors ? percent(it.errors, it.calls) : null),
+    number("p95", millis(it.p95Ms)),
+  );
+  const act = make("div", { class: "act" }, button);
+  return make("li", { class: "server", "data-server": it.name }, who, numbers, act, doing ? aside(it.name, doing) : null);
 }
 
 /** Under a server: the question whether it is to restart, or how that went. */
 function aside(name, { is, text }) {
-  if (is === "asked") {
-    const keep = make("button", { type: "button", click: () => restart(name, null) }, "Keep it");
-    const go = make("button", { type: "button", class: "do", click: () => restart(name, { is: "running", text: `${name} is ended and started anew…` }) }, "Restart now");
-    return make("div", { class: "ask", role: "group", "aria-label": `Restart ${name}?` }, make("span", {}, `Restart ${name}? Calls that run in it fail.`), go, keep);
-  }
-  return make("div", { class: is === "failed" ? "said bad" : "said", role: "status" }, text);
+  if (is !== "asked") return make("div", { class: is === "failed" ? "said bad" : "said", role: "status" }, text);
+  const running = { is: "running", text: `${name} is ended and started anew…` };
+  const button = (word, kind, doing) =>
+    make("button", { type: "button", class: kind, "data-key": `${word} ${name}`, click: () => restart(name, doing) }, word);
+  const question = make("span", {}, `Restart ${name}? Calls that run in it fail.`);
+  const answers = [button("Restart now", "do", running), button("Keep it", null, null)];
+  return make("div", { class: "ask", role: "group", "aria-label": `Restart ${name}?` }, question, ...answers);
 }
 
-/** What is to be shown of a server's restart; the eye and the keyboard stay where they are. */
+/** What is to be shown of a server's restart. */
 function restart(name, doing) {
   if (doing) view.restarts.set(name, doing);
   else view.restarts.delete(name);
   servers();
-  const row = [...document.querySelectorAll(".server")].find((row) => row.dataset.server === name);
-  row?.querySelector(doing?.is === "asked" ? ".ask .do" : ".act button")?.focus();
+  if (!doing || doing.is === "asked") focus(`${doing ? "Restart now" : "restart"} ${name}`);
   if (doing?.is === "running") restartServer(name);
+}
+
+/** How restarts went has been read by now. */
+function forget() {
+  for (const [name, { is }] of view.restarts) if (is === "done" || is === "failed") view.restarts.delete(name);
 }
