@@ -230,6 +230,12 @@ impl Catalog {
         Some(shown)
     }
 
+    /// Every item of a list, sorted by the names or URIs that clients see.
+    #[must_use]
+    pub fn all(&self, list: List) -> &[Shown] {
+        self.shelves.get(list).all()
+    }
+
     /// The item of a list under the name or URI that clients see.
     #[must_use]
     pub fn find(&self, list: List, shown: &str) -> Option<&Shown> {

@@ -1,5 +1,6 @@
 //! Verbs and global flags; each verb has a file of its own.
 
+pub mod approve;
 mod chart;
 pub mod completions;
 pub mod dashboard;
@@ -22,6 +23,7 @@ pub mod stats;
 pub mod status;
 #[cfg(unix)]
 pub mod stop;
+pub mod tools;
 pub mod tried;
 #[cfg(unix)]
 pub mod upgrade;
@@ -85,6 +87,10 @@ enum Verb {
     /// Has another program take the hub's place, under the eyes of clients that notice nothing.
     #[cfg(unix)]
     Upgrade(upgrade::Args),
+    /// Shows what a client sees: every tool, its size, and which are off, held back or changed.
+    Tools(tools::Args),
+    /// Takes changed tools as they are, and shows those again that were held back.
+    Approve(approve::Args),
     /// Shows how often each tool was called, how often it failed and how long it took.
     Stats(stats::Args),
     /// Shows calls, times, errors and servers on a page in the browser.
@@ -145,6 +151,10 @@ impl Cli {
             #[cfg(unix)]
             Verb::Upgrade(args) => {
                 upgrade::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
+            }
+            Verb::Tools(args) => tools::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            Verb::Approve(args) => {
+                approve::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
             }
             Verb::Stats(args) => {
                 stats::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

@@ -56,6 +56,8 @@ pub enum Request {
         /// The server's name.
         server: String,
     },
+    /// To read again which tools the user approved.
+    Approved,
     /// To a hub: to end, after it had so long to finish what is under way.
     Stop {
         /// How long; milliseconds on the line.
@@ -247,6 +249,7 @@ fn write(request: &Request) -> Value {
         Request::Succeed { wait, version } => {
             json!({ "v": VERSION, "verb": "succeed", "waitMs": ms(*wait), "version": version })
         }
+        Request::Approved => json!({ "v": VERSION, "verb": "approved" }),
         Request::Go => json!({ "v": VERSION, "verb": "go" }),
     }
 }
@@ -279,6 +282,7 @@ fn read(line: &[u8]) -> Result<Request, String> {
         }
         (VERSION, "stop", _) => Ok(Request::Stop { wait }),
         (VERSION, "succeed", _) => Ok(Request::Succeed { wait, version: question.version }),
+        (VERSION, "approved", _) => Ok(Request::Approved),
         (VERSION, "go", _) => Ok(Request::Go),
         (VERSION, verb, _) => Err(format!("the verb {verb:?} is not known here")),
         (version, ..) => Err(format!("version {version} is not known here, this bridge speaks {VERSION}")),

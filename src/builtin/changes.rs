@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 use crate::router::offers::Offers;
 use crate::router::offers::changes::ToolChange;
-
-/// So many tools of a server are named.
-const NAMED_MAX: usize = 5;
+use crate::tools::pin::{self, Told};
 
 /// The changes as data: `server`, `tool` by its server's name, `change` (`changed`, `new` or `gone`), and whether it
 /// is `held` back.
@@ -28,30 +26,12 @@ pub fn data(offers: &Offers) -> Value {
 /// The same in words, a sentence for each server, and what to do.
 #[must_use]
 pub fn told(changes: &Value) -> Vec<String> {
-    let mut servers: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    let mut servers: BTreeMap<&str, Vec<Told<'_>>> = BTreeMap::new();
     for change in changes.as_array().map(Vec::as_slice).unwrap_or_default() {
-        servers.entry(words(&change["server"])).or_default().push(change);
+        let (tool, kind, held) = (words(&change["tool"]), words(&change["change"]), change["held"] == true);
+        servers.entry(words(&change["server"])).or_default().push(Told { tool, kind, held });
     }
-    servers.into_iter().map(|(server, changes)| sentence(server, &changes)).collect()
-}
-
-fn sentence(server: &str, changes: &[&Value]) -> String {
-    let named = changes.iter().take(NAMED_MAX);
-    let named = named.map(|change| format!("{} is {}", words(&change["tool"]), words(&change["change"])));
-    let more = changes.len().saturating_sub(NAMED_MAX);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    let named: Vec<String> = named.chain(more).collect();
-    let held = changes.iter().filter(|change| change["held"] == true).count();
-    let held = match held {
-        0 => String::new(),
-        1 => " 1 of them is held back until then.".to_owned(),
-        held => format!(" {held} of them are held back until then."),
-    };
-    format!(
-        "Tools of {server} are not what they were when they were first seen: {}. `bridge tools --changed` shows how, \
-         `bridge approve {server}` takes them as they are.{held}",
-        named.join(", ")
-    )
+    servers.into_iter().map(|(server, changes)| pin::sentence(server, &changes)).collect()
 }
 
 fn words(value: &Value) -> &str {

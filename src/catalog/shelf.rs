@@ -28,6 +28,12 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// The size of its definition as clients get it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.definition.len()
+    }
+
     /// Whether it is a tool that says what its structured results look like.
     #[must_use]
     pub fn has_output_schema(&self) -> bool {
@@ -110,6 +116,10 @@ impl Shelf {
             items: ready.cloned().unwrap_or_else(|| joined(here)),
             next: (rest.len() > here.len()).then(|| here.last().map(|item| item.key.clone())).flatten(),
         }
+    }
+
+    pub fn all(&self) -> &[Shown] {
+        &self.items
     }
 
     pub fn len(&self) -> usize {

@@ -58,7 +58,11 @@ pub fn ask_hub(data_dir: &Path, request: &Request, patience: Duration) -> anyhow
     }
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+/// Waits for bridges.
+///
+/// # Errors
+/// When the system has no room for it.
+pub fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 

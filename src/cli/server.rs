@@ -86,14 +86,19 @@ fn known(paths: &Paths, server: &str) -> anyhow::Result<ServerName> {
         return Ok(found.name.clone());
     }
     let names: Vec<&str> = enabled.iter().map(|entry| entry.name.as_str()).collect();
+    Err(unknown(paths, &names, server))
+}
+
+/// What is said of a server that the configuration does not have, or has switched off; `names` are those it has.
+pub fn unknown(paths: &Paths, names: &[&str], server: &str) -> anyhow::Error {
     let place = paths.config_file.as_ref().map(|file| file.display().to_string());
     let place = place.unwrap_or_else(|| "the configuration".to_owned());
-    let meant = match (suggestion(server, &names), names.as_slice()) {
+    let meant = match (suggestion(server, names), names) {
         (Some(meant), _) => format!(", did you mean {meant:?}?"),
         (None, []) => String::new(),
         (None, names) => format!(", which has {}", names.join(", ")),
     };
-    anyhow::bail!("There is no server {server:?} in {place}{meant}")
+    anyhow::anyhow!("There is no server {server:?} in {place}{meant}")
 }
 
 /// How it ended, and what went wrong.

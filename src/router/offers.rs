@@ -2,7 +2,7 @@
 
 pub mod changes;
 mod kept;
-mod standing;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 

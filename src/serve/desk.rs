@@ -129,6 +129,11 @@ impl control::Desk for Desk {
                 Request::Restart { server } => self.restart(server).await,
                 Request::StopServer { server } => self.stop(server).await,
                 Request::StartServer { server } => self.start(server).await,
+                Request::Approved => {
+                    let offers = Arc::clone(&self.sources.offers);
+                    let read = tokio::task::spawn_blocking(move || offers.approved()).await;
+                    read.map(|()| json!({})).map_err(|error| error.to_string())
+                }
                 Request::Stop { .. } | Request::Succeed { .. } | Request::Go => {
                     Err("this is for a hub, which has a door of its own".into())
                 }

@@ -8,14 +8,19 @@ use serde_json::value::RawValue;
 use crate::catalog::{Catalog, Page};
 use crate::era::Era;
 use crate::list::{Each, List};
+use crate::router::offers::changes::ToolChange;
 use crate::session::listen::Listen;
 use crate::session::modern;
 use crate::session::reply::{self, Rpc};
 use crate::session::{Client, Permit, Rules};
+use crate::tools::pin::{self, Kind, Told};
 use crate::wire::{Frame, object};
 
 /// What stands around the items of a page has so many bytes, unless its cursor is a very long name.
 const AROUND_PAGE_BYTES: usize = 4096;
+
+/// The severity `warning` of a log message.
+const WARNING: u8 = 3;
 
 /// What a client was shown of the lists.
 #[derive(Default)]
@@ -74,6 +79,7 @@ impl Client {
     /// Tells the client when what is on offer is no longer what it was shown last.
     pub async fn tell_changes(&self) {
         let mut views = self.router.offers.subscribe();
+        let mut told = Vec::new();
         loop {
             tokio::select! {
                 changed = views.changed() => if changed.is_err() { return },
@@ -87,7 +93,30 @@ impl Client {
             for changed in List::CHANGED {
                 self.tell_change(changed, &now);
             }
+            self.tell_of_tools(&mut told);
         }
+    }
+
+    /// Tells an older client's log, once, of tools that its user should look at: those that are others than they
+    /// were, and those that are held back.
+    fn tell_of_tools(&self, told: &mut Vec<ToolChange>) {
+        let mut changes = self.router.offers.changes();
+        changes.retain(|change| change.held || change.difference.kind == Kind::Changed);
+        let hears = self.outlet.is_open() && self.outlet.level() <= WARNING;
+        if *told == changes || !hears {
+            return;
+        }
+        for of_one in changes.chunk_by(|a, b| a.server == b.server) {
+            let Some(ToolChange { server, .. }) = of_one.first() else { continue };
+            let all = of_one.iter().map(|ToolChange { difference, held, .. }| Told {
+                tool: &difference.tool,
+                kind: difference.kind.word(),
+                held: *held,
+            });
+            let words = pin::sentence(server.as_str(), &all.collect::<Vec<_>>());
+            self.outlet.notify(reply::warning(&words));
+        }
+        *told = changes;
     }
 
     /// Tells of one kind of change, if there is one.

@@ -115,6 +115,15 @@ pub fn notification(method: &str) -> Frame {
     Frame::own(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into_bytes())
 }
 
+/// A log message of the bridge itself, for the user of an older client.
+#[must_use]
+pub fn warning(words: &str) -> Frame {
+    let params = json!({ "level": "warning", "logger": "bridge", "data": words });
+    Frame::own(
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{params}}}"#).into_bytes(),
+    )
+}
+
 /// A tool that could not run, or whose end is not known.
 #[derive(Debug)]
 pub struct Failure<'a> {

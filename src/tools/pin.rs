@@ -164,6 +164,39 @@ pub fn differences(pins: &Pins, tools: &[Arc<str>]) -> Vec<Difference> {
     there.chain(gone).collect()
 }
 
+/// What is told of one tool.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Its server's name for it.
+    pub tool: &'a str,
+    /// [`Kind::word`].
+    pub kind: &'a str,
+    /// Whether it is held back.
+    pub held: bool,
+}
+
+/// So many tools of a server are named.
+const NAMED_MAX: usize = 5;
+
+/// What the user is told of a server's tools, and what to do.
+#[must_use]
+pub fn sentence(server: &str, changes: &[Told<'_>]) -> String {
+    let named = changes.iter().take(NAMED_MAX).map(|Told { tool, kind, .. }| format!("{tool} is {kind}"));
+    let more = changes.len().saturating_sub(NAMED_MAX);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let named: Vec<String> = named.chain(more).collect();
+    let held = match changes.iter().filter(|change| change.held).count() {
+        0 => String::new(),
+        1 => " 1 of them is held back until then.".to_owned(),
+        held => format!(" {held} of them are held back until then."),
+    };
+    format!(
+        "Tools of {server} are not what they were when they were first seen: {}. `bridge tools --changed` shows how, \
+         `bridge approve {server}` takes them as they are.{held}",
+        named.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

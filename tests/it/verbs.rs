@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 16] = [
     "serve",
     "hub",
     "install",
@@ -18,6 +18,8 @@ const VERBS: [&str; 14] = [
     "upgrade",
     "reload",
     "restart",
+    "tools",
+    "approve",
     "stats",
     "dashboard",
     "sessions",

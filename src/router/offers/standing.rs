@@ -6,13 +6,14 @@ use crate::config::tools::OnChange;
 use crate::names::ServerName;
 use crate::store::rows::PinRow;
 use crate::store::stamp;
-use crate::tools::pin::{self, Difference, Held, Kind, Pins};
+use crate::tools::pin::{self, Difference, Held, Kind, Pin, Pins};
 
 /// The pins of one server, and how its tools differ from them.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub struct Standing {
     /// `None` while the record cannot be read.
     pins: Option<Pins>,
+    /// How its tools differ, in its own order, those that are gone last.
     pub differences: Vec<Difference>,
 }
 
@@ -25,7 +26,14 @@ impl Standing {
         }
     }
 
+    /// What is pinned; nothing while the record cannot be read.
+    #[must_use]
+    pub fn pin(&self, tool: &str) -> Option<&Pin> {
+        self.pins.as_ref()?.get(tool)
+    }
+
     /// Whether nobody knows what the server's tools were.
+    #[must_use]
     pub const fn is_unread(&self) -> bool {
         self.pins.is_none()
     }
@@ -54,7 +62,7 @@ impl Standing {
         let seen = tools_by_name.into_iter().filter_map(|(name, tool)| Some((name, pin::pin(tool)?)));
         pins.extend(seen);
         let at_ms = stamp::now_ms();
-        let row = |(tool, pin): (&Arc<str>, &pin::Pin)| PinRow {
+        let row = |(tool, pin): (&Arc<str>, &Pin)| PinRow {
             server: server.shared(),
             tool: Arc::clone(tool),
             pin: pin.clone(),
@@ -64,6 +72,7 @@ impl Standing {
     }
 
     /// What is held back of the server.
+    #[must_use]
     pub fn held(&self, on_change: OnChange) -> Held {
         match (on_change, &self.pins) {
             (OnChange::Log | OnChange::Notify, _) => Held::default(),
@@ -76,6 +85,7 @@ impl Standing {
     }
 
     /// The tools of a kind, for a log line.
+    #[must_use]
     pub fn names(&self, kind: Kind) -> String {
         let names = self.differences.iter().filter(|it| it.kind == kind).map(|it| &*it.tool);
         names.collect::<Vec<_>>().join(", ")

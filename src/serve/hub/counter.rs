@@ -30,6 +30,7 @@ pub async fn attend(hub: &Hub, stream: Stream) -> io::Result<()> {
             | Request::Restart { .. }
             | Request::StopServer { .. }
             | Request::StartServer { .. }
+            | Request::Approved
             | Request::Go,
         ) => talk.answer(Err("this is not for the hub".into())).await,
         Err(words) => talk.answer(Err(words)).await,
