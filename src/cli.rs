@@ -5,6 +5,7 @@ mod chart;
 pub mod completions;
 pub mod dashboard;
 pub mod demo;
+pub mod doctor;
 pub mod hub;
 pub mod install;
 pub mod man;
@@ -30,6 +31,7 @@ pub mod upgrade;
 mod words;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -45,6 +47,7 @@ use crate::version;
   bridge install --move-servers        put it in front of your clients' servers
   bridge serve --config ~/mcp.json     what an AI client starts
   bridge status                        what it does now
+  bridge doctor                        what is wrong, and what to do about it
   bridge stats --since 24h             what happened since yesterday")]
 pub struct Cli {
     #[command(flatten)]
@@ -72,6 +75,8 @@ enum Verb {
     Hub(hub::Args),
     /// Puts the bridge into the files of the AI clients that are installed here.
     Install(install::Args),
+    /// Finds out why servers do not work, and what to do about it.
+    Doctor(doctor::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
     Status(status::Args),
     /// Has every bridge that runs read its configuration again.
@@ -121,17 +126,18 @@ impl Places {
 }
 
 impl Cli {
-    /// Does what the user asked for.
+    /// Does what the user asked for, and says with which code to exit.
     ///
     /// # Errors
     /// Whatever kept it from being done, for a person to read.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         let overrides = self.places.overrides();
         let Some(verb) = self.verb else {
             Self::command().print_help()?;
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         };
-        match verb {
+        let done = match verb {
+            Verb::Doctor(args) => return Ok(doctor::run(&args, overrides, &mut std::io::stdout().lock())),
             Verb::Serve(args) => serve::run(&args, overrides),
             Verb::Hub(args) => hub::run(&args, overrides),
             Verb::Install(args) => install::run(&args, overrides, &mut std::io::stdout().lock()),
@@ -169,7 +175,8 @@ impl Cli {
             Verb::Completions(args) => completions::run(&args, &mut std::io::stdout().lock()),
             Verb::Man(args) => man::run(&args),
             Verb::Sample => sample::run(),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -61,6 +61,12 @@ impl Hall {
         Self(Path::new("/tmp").join(format!("bridge-{}", hash(data_dir))))
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Makes the folder.
     ///
     /// # Errors
@@ -88,8 +94,37 @@ impl Hall {
         }
         // A door in a folder of somebody else's is a trap.
         self.make()?;
-        let entries =
-            std::fs::read_dir(&self.0).map_err(|source| BadDataDir::Io { path: self.0.clone(), source })?;
+        self.listed().map_err(|source| BadDataDir::Io { path: self.0.clone(), source })
+    }
+
+    /// The same for somebody who only looks: the folder stays as it is, and so do doors that nobody listens
+    /// behind, which are left out.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    #[cfg(unix)]
+    pub fn living_doors(&self) -> io::Result<Vec<Door>> {
+        use std::os::unix::fs::MetadataExt;
+        let own = rustix::process::geteuid().as_raw();
+        match self.0.symlink_metadata() {
+            Ok(found) if found.is_dir() && found.uid() == own => {}
+            _ => return Ok(Vec::new()),
+        }
+        let refuses = |door: &Door| matches!(door.enter_blocking(), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
+        Ok(self.listed()?.into_iter().filter(|door| !refuses(door)).collect())
+    }
+
+    /// The same for somebody who only looks.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    #[cfg(not(unix))]
+    pub fn living_doors(&self) -> io::Result<Vec<Door>> {
+        if self.0.exists() { self.listed() } else { Ok(Vec::new()) }
+    }
+
+    fn listed(&self) -> io::Result<Vec<Door>> {
+        let entries = std::fs::read_dir(&self.0)?;
         let name = |entry: std::fs::DirEntry| Some(entry.file_name().to_str()?.strip_suffix(END)?.to_owned());
         let mut names: Vec<String> = entries.flatten().filter_map(name).collect();
         names.sort();

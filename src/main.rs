@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return watch::stand();
     }
     match Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => report(&error),
     }
 }

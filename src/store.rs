@@ -4,6 +4,7 @@
 //! when the connection is taken, or another bridge writes, the rows go to the writing thread. Nothing
 //! that a caller does here ever waits, but for the futures that say so.
 
+pub mod checkup;
 pub mod ids;
 pub mod lock;
 pub mod migrate;

@@ -14,7 +14,7 @@ use crate::files;
 use crate::paths::{NoHome, Overrides, Paths};
 
 mod plan;
-mod program;
+pub mod program;
 mod record;
 mod undo;
 mod write;

@@ -34,7 +34,34 @@ pub struct Asked {
 /// # Errors
 /// When the folder of their doors is not this user's own.
 pub fn ask_all(data_dir: &Path, request: &Request, patience: Duration) -> anyhow::Result<Vec<Asked>> {
-    let doors = Hall::of(data_dir).doors()?;
+    ask_behind(&Hall::of(data_dir).doors()?, request, patience)
+}
+
+/// The same with the hub's own answer at the end, and as somebody asks who only looks: nothing is tidied up.
+///
+/// # Errors
+/// When the folder of their doors cannot be read.
+pub fn look_at_all(data_dir: &Path) -> anyhow::Result<(Vec<Asked>, Option<Asked>)> {
+    let doors = Hall::of(data_dir).living_doors()?;
+    let asked = ask_behind(&doors, &Request::Status, SIGN_OF_LIFE)?;
+    let Some(hub) = doors.iter().find(|door| door.name == local::HUB) else { return Ok((asked, None)) };
+    let answer = runtime()?.block_on(control::ask(hub, &Request::Status, SIGN_OF_LIFE));
+    Ok((asked, Some(Asked { pid: keeper(hub), answer })))
+}
+
+/// Whoever has the hub's place.
+#[cfg(unix)]
+fn keeper(hub: &Door) -> Option<u32> {
+    hub.keeper()
+}
+
+/// Cannot be told there.
+#[cfg(not(unix))]
+fn keeper(_hub: &Door) -> Option<u32> {
+    None
+}
+
+fn ask_behind(doors: &[Door], request: &Request, patience: Duration) -> anyhow::Result<Vec<Asked>> {
     let asked = doors.iter().filter(|door| door.name != local::HUB).map(|door| async move {
         let answer = ask(door, request, patience).await;
         Asked { pid: control::pid_behind(door), answer }

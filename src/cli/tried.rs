@@ -161,7 +161,8 @@ fn not_found(server: &Server, stem: &str) -> String {
 }
 
 /// Where a command comes from that many servers are started with.
-fn comes_with(stem: &str) -> Option<&'static str> {
+#[must_use]
+pub fn comes_with(stem: &str) -> Option<&'static str> {
     match stem {
         "npx" | "npm" | "node" => Some("Node.js (https://nodejs.org)"),
         "uvx" | "uv" => Some("uv (https://docs.astral.sh/uv)"),

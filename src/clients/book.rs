@@ -193,7 +193,9 @@ impl Slot {
         self.command().is_some_and(|command| launch.is_bridge(&command, &self.args()))
     }
 
-    fn command(&self) -> Option<String> {
+    /// The program that it starts, as it is written.
+    #[must_use]
+    pub fn command(&self) -> Option<String> {
         word(&self.prop.object_value()?.get("command")?.value()?)
     }
 

@@ -32,6 +32,24 @@ pub fn entry(entry: &Entry) -> Entry {
     }
 }
 
+/// Whether a variable holds a secret, as far as its name or its value tells.
+#[must_use]
+pub fn is_secret(name: &str, value: &str) -> bool {
+    !value.is_empty() && (sounds_secret(name) || looks_secret(value))
+}
+
+/// Whether arguments hold a secret, as far as their names or their values tell.
+#[must_use]
+pub fn hold_secret(args: &[String]) -> bool {
+    let follows = args.iter().zip(args.iter().skip(1));
+    let is_announced = |(arg, next): (&String, &String)| announces_secret(arg) && !next.starts_with('-');
+    let is_one = |arg: &String| match arg.split_once('=') {
+        Some((name, value)) => is_secret(name, value),
+        None => arg.split(' ').any(looks_secret),
+    };
+    follows.into_iter().any(is_announced) || args.iter().any(is_one)
+}
+
 /// Where a value stands.
 #[derive(Clone)]
 enum Where {

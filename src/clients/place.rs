@@ -15,6 +15,20 @@ pub enum System {
     Other,
 }
 
+impl System {
+    /// That of this machine.
+    #[must_use]
+    pub const fn here() -> Self {
+        if cfg!(target_os = "macos") {
+            Self::Mac
+        } else if cfg!(windows) {
+            Self::Windows
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// The folders of a user from which a client's file is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ground {
@@ -43,13 +57,7 @@ impl Ground {
     #[must_use]
     pub fn here() -> Option<Self> {
         let dirs = directories::BaseDirs::new()?;
-        let system = if cfg!(target_os = "macos") {
-            System::Mac
-        } else if cfg!(windows) {
-            System::Windows
-        } else {
-            System::Other
-        };
+        let system = System::here();
         let claude = std::env::var_os("CLAUDE_CONFIG_DIR").filter(|folder| !folder.is_empty());
         Some(Self {
             system,

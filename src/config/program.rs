@@ -37,6 +37,13 @@ impl Program {
         i64::try_from(since.as_millis()).ok()
     }
 
+    /// The folders that are searched for its command, if any are.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let folders = self.path.iter().flat_map(env::split_paths);
+        folders.filter(|folder| folder.is_absolute()).collect()
+    }
+
     /// The file: a path as it is, a name in the first folder that has it. A folder that is named from wherever
     /// we stand is left out: the server may stand elsewhere.
     #[must_use]
@@ -45,9 +52,9 @@ impl Program {
         if self.command.contains(std::path::is_separator) {
             return command.is_absolute().then(|| command.to_owned());
         }
-        let folders = env::split_paths(self.path.as_ref()?).filter(|folder| folder.is_absolute());
         let names = [self.command.clone(), format!("{}{}", self.command, env::consts::EXE_SUFFIX)];
-        let mut files = folders.flat_map(|folder| names.clone().map(|name| folder.join(name)));
+        let folders = self.folders();
+        let mut files = folders.iter().flat_map(|folder| names.clone().map(|name| folder.join(name)));
         files.find(|file| file.is_file())
     }
 }

@@ -104,8 +104,13 @@ pub fn open(data_dir: &Path, suspect: bool) -> Result<Connection, OpenError> {
 pub fn refuse_newer(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.into(), source };
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let known = known();
     if found > known { Err(OpenError::Newer { path: path.into(), found, known }) } else { Ok(()) }
+}
+
+/// The schema of this program.
+pub(super) fn known() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
 }
 
 /// Whether the error says that the file itself is bad.

@@ -1,6 +1,6 @@
 //! Questions to the record: named queries over a connection that cannot write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, ToSql};
 use crate::era::Era;
 use crate::store::ids::SessionId;
 use crate::store::migrate::{self, OpenError};
-use crate::store::place;
-use crate::store::read::answers::{EventRow, SessionRow, SessionTotals};
+use crate::store::read::answers::{EventRow, SessionRow, SessionTotals, StartRow};
 use crate::store::rows::{CatalogRow, GreetingRow};
-use crate::store::stamp;
+use crate::store::{checkup, place, stamp};
 use crate::tools::pin::{Pin, Pins};
 
 pub mod answers;
@@ -30,6 +29,26 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read, or is of a later program.
     pub fn open(data_dir: &Path) -> Result<Option<Self>, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::through(data_dir, |path| {
+            let conn = Connection::open_with_flags(path, flags)?;
+            conn.busy_timeout(Duration::from_secs(2))?;
+            Ok(conn)
+        })
+    }
+
+    /// The same, and leaves no trace: nothing is made beside the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of a later program.
+    pub fn open_without_trace(data_dir: &Path) -> Result<Option<Self>, OpenError> {
+        Self::through(data_dir, |_| checkup::connect(data_dir))
+    }
+
+    fn through(
+        data_dir: &Path,
+        connect: impl FnOnce(&Path) -> rusqlite::Result<Connection>,
+    ) -> Result<Option<Self>, OpenError> {
         let path = place::database(data_dir);
         match path.try_exists() {
             Ok(true) => {}
@@ -38,9 +57,7 @@ impl Reader {
             Err(source) => return Err(OpenError::Unreachable { path, source }),
         }
         let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
-        conn.busy_timeout(Duration::from_secs(2)).map_err(sqlite)?;
+        let conn = connect(&path).map_err(sqlite)?;
         migrate::refuse_newer(&conn, &path)?;
         let made = conn.query_row(sql::IS_MADE, [], |row| row.get(0)).map_err(sqlite)?;
         Ok(if made { Some(Self(conn)) } else { None })
@@ -116,6 +133,25 @@ impl Reader {
                 elapsed_ms: row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs),
             })
         })
+    }
+
+    /// The processes of servers of which no end is recorded: they run, or their bridge died; the newest first.
+    /// Looks at the newest events only, so many.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unended(&self, rows_max: u32) -> rusqlite::Result<Vec<StartRow>> {
+        let rows: Vec<(String, String, String, u32)> = self
+            .all(sql::LIVES, &[&rows_max], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let mut told = BTreeSet::new();
+        let mut unended = Vec::new();
+        for (at, server, event, pid) in rows {
+            // What was told later of the same process comes first.
+            if told.insert((server.clone(), pid)) && event != "exit" {
+                unended.extend(stamp::parse(&at).map(|at_ms| StartRow { at_ms, server, pid }));
+            }
+        }
+        Ok(unended)
     }
 
     /// What servers offered when they were last asked, for those keys that are known.

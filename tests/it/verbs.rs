@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "serve",
     "hub",
     "install",
+    "doctor",
     "status",
     "stop",
     "start",

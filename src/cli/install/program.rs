@@ -53,20 +53,23 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// Why a client should not be told to start a program here, in words; `None` where it will stay.
 pub fn warning(program: &str) -> Option<String> {
+    let place = passing(program)?;
+    Some(format!(
+        "warning: this program lies in {place}:\n  {program}\n  Put it where it stays first (cargo install --path .)."
+    ))
+}
+
+/// The kind of a place in which a program will not stay.
+pub fn passing(program: &str) -> Option<&'static str> {
     let path = Path::new(program).canonicalize().unwrap_or_else(|_| program.into());
     let parts: Vec<&OsStr> = path.iter().collect();
     let at = parts.iter().position(|part| *part == "target");
     let built = at.and_then(|at| parts.get(at + 1..)).unwrap_or_default();
-    let place = if built.iter().any(|part| *part == "debug" || *part == "release") {
-        "a build folder"
-    } else if is_temporary(&path) {
-        "a folder for temporary files"
+    if built.iter().any(|part| *part == "debug" || *part == "release") {
+        Some("a build folder")
     } else {
-        return None;
-    };
-    Some(format!(
-        "warning: this program lies in {place}:\n  {program}\n  Put it where it stays first (cargo install --path .)."
-    ))
+        is_temporary(&path).then_some("a folder for temporary files")
+    }
 }
 
 fn is_temporary(path: &Path) -> bool {

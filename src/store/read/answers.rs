@@ -123,3 +123,14 @@ pub struct EventRow {
     /// How long that took.
     pub elapsed_ms: Option<u64>,
 }
+
+/// A process of a server that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartRow {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// The configured server.
+    pub server: String,
+    /// The process.
+    pub pid: u32,
+}

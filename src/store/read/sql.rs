@@ -92,6 +92,13 @@ pub(super) const HAS_PINS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE 
 pub(super) const PINS: &str =
     "SELECT tool, hash, definition, let_go_at IS NOT NULL FROM tool_pins WHERE server = ?1";
 
+pub(super) const LIVES: &str = "
+SELECT at, server, event, pid
+FROM server_events
+WHERE pid IS NOT NULL AND event IN ('start', 'restart', 'exit')
+ORDER BY id DESC
+LIMIT ?1";
+
 pub(super) const CATALOG: &str = "
 SELECT key, server, tools, listed_at, prompts, resources, templates, era, protocol_version, capabilities,
        server_info, instructions, binary_time, legacy_only
