@@ -6,6 +6,7 @@ pub mod completions;
 pub mod dashboard;
 pub mod demo;
 pub mod doctor;
+pub mod export;
 pub mod hub;
 pub mod install;
 pub mod man;
@@ -100,6 +101,8 @@ enum Verb {
     Stats(stats::Args),
     /// Shows calls, times, errors and servers on a page in the browser.
     Dashboard(dashboard::Args),
+    /// Writes out the rows of the record, for programs and spreadsheets.
+    Export(export::Args),
     /// Shows who was attached, since when, and how it ended.
     Sessions(sessions::Args),
     /// Shows in a few seconds what the bridge does when a server, a tool or the bridge itself dies.
@@ -167,6 +170,9 @@ impl Cli {
             }
             Verb::Dashboard(args) => {
                 dashboard::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
+            }
+            Verb::Export(args) => {
+                export::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }
             Verb::Sessions(args) => {
                 sessions::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())

@@ -173,6 +173,53 @@ pub fn keep_copy(found: &Found) -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many copies beside it"))
 }
 
+/// A file that is written at length, and stands in its place when it is whole. Dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Begins a file beside the place, for its owner alone. What stands there, behind all links, may be a file only.
+    ///
+    /// # Errors
+    /// When something else stands there, or the folder takes no new file.
+    pub fn begin(path: &Path) -> Result<Self, BadFile> {
+        let path = match fs::canonicalize(path) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing(&std::path::absolute(path)?)?.path
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(metadata) = fs::metadata(&path)
+            && !metadata.is_file()
+        {
+            return Err(BadFile::NotAFile(if metadata.is_dir() { "folder" } else { "pipe or device" }));
+        }
+        let folder = path.parent().ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let file = tempfile::Builder::new().prefix(".bridge-").tempfile_in(folder)?;
+        Ok(Self { file, path })
+    }
+
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Puts it into its place in one step.
+    ///
+    /// # Errors
+    /// When the system refuses; what was there is there still.
+    pub fn put(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path)?;
+        self.path.parent().into_iter().for_each(settle);
+        Ok(())
+    }
+}
+
 /// Writes a file that has the mode and the owner of what was found, in the same folder and without a name that lasts.
 fn beside(found: &Found, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let folder = found.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -226,6 +273,24 @@ mod tests {
         assert!(replace(&found, b"two").unwrap().is_empty());
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(room.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_draft_is_nothing_until_it_is_whole() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("rows.csv");
+        fs::write(&path, "old").unwrap();
+        let mut draft = Draft::begin(&path).unwrap();
+        draft.file().write_all(b"half").unwrap();
+        drop(draft);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let mut draft = Draft::begin(&path).unwrap();
+        draft.file().write_all(b"new").unwrap();
+        draft.put().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(room.path()).unwrap().count(), 1);
+        assert!(matches!(Draft::begin(room.path()), Err(BadFile::NotAFile("folder"))));
+        assert!(matches!(Draft::begin(&room.path().join("none/rows.csv")), Err(BadFile::Io(_))));
     }
 
     #[test]

@@ -104,11 +104,11 @@ struct Overview {
 /// # Errors
 /// When a moment cannot be understood, or the record cannot be read.
 pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let now_ms = words::now_ms();
+    let which = meant(&args.since, &args.until, &args.server)?;
     let asked = Asked {
         args,
-        which: which(args, now_ms)?,
-        now_ms,
+        which: Which { tool: args.tool.clone(), ..which },
+        now_ms: words::now_ms(),
         zone: TimeZone::system(),
         columns: words::screen_columns(),
         letters: Letters::of_locale(),
@@ -130,21 +130,30 @@ pub fn run(args: &Args, data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<
     words::say(out, &text)
 }
 
-fn which(args: &Args, now_ms: i64) -> anyhow::Result<Which> {
+/// Which calls options mean.
+///
+/// # Errors
+/// When a moment cannot be understood, or the end is not after the beginning.
+pub(super) fn meant(
+    since: &Option<String>,
+    until: &Option<String>,
+    server: &Option<String>,
+) -> anyhow::Result<Which> {
+    let now_ms = words::now_ms();
     let moment = |option, text: &Option<String>| {
         text.as_deref().map(|text| words::moment(option, text, now_ms)).transpose()
     };
-    let (from_ms, to_ms) = (moment("--since", &args.since)?, moment("--until", &args.until)?);
+    let (from_ms, to_ms) = (moment("--since", since)?, moment("--until", until)?);
     if let (Some(from_ms), Some(to_ms)) = (from_ms, to_ms) {
         ensure!(
             from_ms < to_ms,
             "--until {} is not after --since {}",
-            args.until.as_deref().unwrap_or_default(),
-            args.since.as_deref().unwrap_or_default()
+            until.as_deref().unwrap_or_default(),
+            since.as_deref().unwrap_or_default()
         );
     }
-    let server = args.server.as_deref().map(|server| if server == OWN { "" } else { server });
-    Ok(Which { from_ms, to_ms, server: server.map(str::to_owned), tool: args.tool.clone() })
+    let server = server.as_deref().map(|server| if server == OWN { "" } else { server });
+    Ok(Which { from_ms, to_ms, server: server.map(str::to_owned), tool: None })
 }
 
 impl Asked<'_> {

@@ -15,6 +15,7 @@ use crate::store::{checkup, place, stamp};
 use crate::tools::pin::{Pin, Pins};
 
 pub mod answers;
+pub mod export;
 pub mod series;
 
 mod sql;

@@ -62,7 +62,18 @@ fn main() -> anyhow::Result<()> {
     fill(&conn, args.calls).context("the rows cannot be written")?;
     drop(conn);
     println!("{} calls in {:.1} s", args.calls, begun.elapsed().as_secs_f64());
-    for options in [&["stats"][..], &["stats", "--since", "24h"], &["stats", "--since", "45d", "--json"]] {
+    for options in [
+        &["stats"][..],
+        &["stats", "--since", "24h"],
+        &["stats", "--since", "45d", "--json"],
+        &["stats", "--by", "hour", "--json"],
+        &["stats", "--by", "day"],
+        &["stats", "--by", "server"],
+        &["stats", "--histogram"],
+        &["stats", "--errors"],
+        &["stats", "--by", "client", "--since", "7d"],
+        &["stats", "--by", "client"],
+    ] {
         measure(options, &args.folder)?;
     }
     Ok(())

@@ -53,6 +53,7 @@ mod deadline;
 #[cfg(target_os = "linux")]
 mod doctor;
 mod explains;
+mod export;
 mod four_lists;
 mod guarded;
 mod handoff;

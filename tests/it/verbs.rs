@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "serve",
     "hub",
     "install",
@@ -23,6 +23,7 @@ const VERBS: [&str; 17] = [
     "approve",
     "stats",
     "dashboard",
+    "export",
     "sessions",
     "demo",
     "completions",

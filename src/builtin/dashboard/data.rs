@@ -247,9 +247,7 @@ fn last_words(record: &Record, is_all: bool) -> Vec<Value> {
 
 fn notes(bridges: &[Running]) -> Vec<String> {
     if bridges.is_empty() {
-        return vec![
-            "What is shown of the servers is what the record said last.".to_owned(),
-        ];
+        return vec!["What is shown of the servers is what the record said last.".to_owned()];
     }
     let mut notes = Vec::new();
     for bridge in bridges {

@@ -37,10 +37,10 @@ pub struct Which {
 }
 
 /// A span of time in Unix milliseconds, without its end.
-type Span = (i64, i64);
+pub(super) type Span = (i64, i64);
 
 impl Which {
-    fn span(&self) -> Span {
+    pub(super) fn span(&self) -> Span {
         (self.from_ms.unwrap_or(0).max(0), self.to_ms.unwrap_or(END_MS).min(END_MS))
     }
 

@@ -108,3 +108,47 @@ FROM catalog WHERE key = ?1";
 pub(super) const CATALOG_BEFORE_2: &str = "
 SELECT key, server, tools, listed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM catalog WHERE key = ?1";
+
+/// The rows of a table with its selection, and their number.
+macro_rules! export {
+    ($columns:literal, $selection:literal, $order:literal) => {
+        (
+            concat!("SELECT ", $columns, " ", $selection, " ORDER BY ", $order),
+            concat!("SELECT count(*) ", $selection),
+        )
+    };
+}
+
+/// An id is text: it has more digits than many a reader of JSON keeps.
+const CALL_ROWS: (&str, &str) = export!(
+    "CAST(c.id AS TEXT) AS id, c.session_id AS session,
+       (SELECT s.client_name FROM mcp_sessions AS s WHERE s.id = c.session_id) AS client,
+       c.request_id AS requestId, c.server, c.tool, c.started_at AS startedAt, c.duration_us AS durationUs,
+       c.outcome, c.error_kind AS errorKind, c.request_bytes AS requestBytes, c.response_bytes AS responseBytes",
+    "FROM tool_calls AS c
+WHERE c.id >= ?4 AND c.id < ?5 AND c.started_at >= ?1 AND c.started_at < ?2
+      AND (?3 IS NULL OR coalesce(c.server, '') = ?3)",
+    "c.id"
+);
+
+/// Those that were here in the span.
+const SESSION_ROWS: (&str, &str) = export!(
+    "id, transport, client_name AS clientName, client_version AS clientVersion, protocol_version AS protocolVersion,
+       pid, bridge_version AS bridgeVersion, created_at AS createdAt, last_active AS lastActive,
+       tool_calls AS toolCalls, closed_at AS closedAt, close_reason AS closeReason",
+    "FROM mcp_sessions WHERE coalesce(closed_at, ?2) >= ?1 AND created_at < ?2",
+    "id"
+);
+
+const EVENT_ROWS: (&str, &str) = export!(
+    "at, server, event, reason, pid, exit_code AS exitCode, signal, elapsed_ms AS elapsedMs",
+    "FROM server_events WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR server = ?3)",
+    "server_events.id"
+);
+
+pub(super) const EXPORT_CALLS: &str = CALL_ROWS.0;
+pub(super) const COUNT_CALLS: &str = CALL_ROWS.1;
+pub(super) const EXPORT_SESSIONS: &str = SESSION_ROWS.0;
+pub(super) const COUNT_SESSIONS: &str = SESSION_ROWS.1;
+pub(super) const EXPORT_EVENTS: &str = EVENT_ROWS.0;
+pub(super) const COUNT_EVENTS: &str = EVENT_ROWS.1;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::read::answers::{NameTotals, TimeTotals};
+use crate::store::read::export::Table;
 use crate::store::read::series::{Steps, Which};
 use crate::store::stamp::HOUR_MS;
 use crate::store::totals::{Ended, Totals};
@@ -227,4 +228,27 @@ fn what_retention_has_removed_is_in_the_hours_still() {
     assert_eq!(reader.oldest().unwrap(), (Some(FROM_MS), Some(FROM_MS + HOUR_MS)));
     assert_eq!(reader.hours(&Which::default()).unwrap().len(), 3);
     assert_eq!(reader.clients(&Which::default()).unwrap()[0].totals.calls, 2);
+}
+
+#[test]
+fn an_export_is_of_one_moment_and_holds_up_no_writer() {
+    let made = [0, 60, 120].map(|minute| (minute * 60_000, None, true, 0, 1_000, 0)).to_vec();
+    let (room, _) = record(made);
+    let reader = Reader::open(room.path()).unwrap().unwrap();
+    reader.at_one_moment().unwrap();
+    assert_eq!(reader.count_rows(Table::Calls, &Which::default()).unwrap(), 3);
+    let mut writer = Writer::open(room.path(), Durability::Process, false).unwrap();
+    let mut rows = 0;
+    let each = |_: &[_]| {
+        rows += 1;
+        writer.commit(&[Job::Finished(room.finished())], Patience::Little).unwrap();
+        std::ops::ControlFlow::Continue(())
+    };
+    reader.each_row(Table::Calls, &Which::default(), each).unwrap();
+    assert_eq!((rows, room.ask("SELECT count(*) FROM tool_calls")), (3, 6));
+    drop(reader);
+    let later = Reader::open(room.path()).unwrap().unwrap();
+    assert_eq!(later.count_rows(Table::Calls, &Which::default()).unwrap(), 6);
+    let columns = later.columns(Table::Events).unwrap();
+    assert_eq!(columns, ["at", "server", "event", "reason", "pid", "exitCode", "signal", "elapsedMs"]);
 }
