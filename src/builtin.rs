@@ -6,6 +6,7 @@ mod connections;
 pub mod dashboard;
 mod definitions;
 pub mod restart;
+mod schemas;
 mod selftest;
 mod stats;
 pub mod status;

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::builtin::dashboard::{PAGE_URI, SPAN};
+use crate::builtin::schemas;
+use crate::figures::By;
 use crate::names::RESULT_TOOL;
 
 /// Every tool, sorted by name.
@@ -23,6 +25,7 @@ fn connections() -> Value {
                         user's or single call's), its state and process, how many requests are under way on it, how \
                         many it had, and how long it has been idle.",
         "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+        "outputSchema": schemas::connections(),
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
     })
 }
@@ -99,6 +102,7 @@ fn disconnect() -> Value {
             "minProperties": 1,
             "additionalProperties": false
         },
+        "outputSchema": schemas::disconnect(),
         "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true, "openWorldHint": false },
     })
 }
@@ -142,6 +146,7 @@ fn status() -> Value {
                         its tools, every mistake in the configuration, and whether the record is complete. \
                         Use it when a tool is missing or a call came back as unavailable.",
         "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+        "outputSchema": schemas::status(),
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
     })
 }
@@ -177,19 +182,32 @@ fn stats() -> Value {
     json!({
         "name": "bridge_stats",
         "title": "Bridge: statistics",
-        "description": "Shows how often each tool was called, how often it failed, and how long it took.",
+        "description": "Shows how often tools were called, how often they failed, how long they took, and the latest \
+                        errors with their causes: by tool, server, client, day or hour. Use it to find out what is \
+                        slow or fails.",
         "inputSchema": {
             "type": "object",
             "properties": {
-                "sinceHours": {
-                    "type": "number",
-                    "description": "Only calls of the last so many hours; all that were ever made if left out.",
-                    "exclusiveMinimum": 0
+                "since": {
+                    "type": "string",
+                    "description": "Only calls since then: 90m, 24h, 7d, 2026-11-21, or an RFC 3339 time; all if left out."
                 },
-                "server": { "type": "string", "description": "Only calls of this server." }
+                "until": { "type": "string", "description": "Only calls before then, likewise." },
+                "server": {
+                    "type": "string",
+                    "description": "Only calls of this server; the bridge's own tools are those of \"(bridge)\"."
+                },
+                "tool": { "type": "string", "description": "Only this tool, by its server's name for it." },
+                "by": {
+                    "type": "string",
+                    "enum": By::ALL.map(By::word),
+                    "description": "A row for each of these.",
+                    "default": By::Tool.word()
+                }
             },
             "additionalProperties": false
         },
+        "outputSchema": schemas::stats(),
         "annotations": { "readOnlyHint": true, "openWorldHint": false },
     })
 }

@@ -132,7 +132,7 @@ fn write<W: Write>(
     rows.flush()?;
     drop(rows);
     out.flush()?;
-    told(task, progress, &format!("{} {}", words::count(done), args.what.rows()));
+    told(task, progress, &format!("{} {}", words::count(done), args.what.rows(done)));
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn told(task: Option<Task>, progress: Progress, count: &str) {
 /// Writes rows in one of the forms.
 enum Rows<'a, W: Write> {
     Lines { out: W, names: &'a [String] },
-    Sheet(Sheet<W>),
+    Sheet(Box<Sheet<W>>),
 }
 
 impl<'a, W: Write> Rows<'a, W> {
@@ -154,7 +154,8 @@ impl<'a, W: Write> Rows<'a, W> {
         Ok(match format {
             Format::Jsonl => Self::Lines { out, names },
             Format::Csv => {
-                Self::Sheet(Sheet::begin(out, &names.iter().map(String::as_str).collect::<Vec<_>>())?)
+                let head: Vec<&str> = names.iter().map(String::as_str).collect();
+                Self::Sheet(Box::new(Sheet::begin(out, &head)?))
             }
         })
     }

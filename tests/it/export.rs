@@ -21,7 +21,7 @@ fn used() -> (Room, crate::support::Bridge) {
 fn every_call_is_a_line_of_json_and_their_number_is_said() {
     let (room, _here) = used();
     let (code, stdout, stderr) = room.run(&["export"]);
-    assert_eq!((code, stderr.as_str()), (Some(0), "export: 3 calls"), "{stdout}");
+    assert_eq!((code, stderr.as_str()), (Some(0), "export: 3 calls\n"), "{stdout}");
     let rows: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = rows.iter().map(|row| (&row["tool"], &row["outcome"])).collect();
     let (echo, ok) = (json!("echo"), json!("ok"));
@@ -31,12 +31,12 @@ fn every_call_is_a_line_of_json_and_their_number_is_said() {
     assert!(row["id"].is_string() && row["durationUs"].is_u64() && row["session"].is_string(), "{row:?}");
     assert!(row["startedAt"].as_str().unwrap().ends_with('Z'), "{row:?}");
     let (_, of_none, said) = room.run(&["export", "--server", "t"]);
-    assert_eq!((of_none.as_str(), said.as_str()), ("", "export: 0 calls"));
-    let sessions = room.said(&["export", "--what", "sessions"]);
-    assert_eq!(sessions.lines().count(), 1, "{sessions}");
-    let events = room.said(&["export", "--what", "events", "--server", "s"]);
+    assert_eq!((of_none.as_str(), said.as_str()), ("", "export: 0 calls\n"));
+    let (_, sessions, said) = room.run(&["export", "--what", "sessions"]);
+    assert_eq!((sessions.lines().count(), said.as_str()), (1, "export: 1 session\n"), "{sessions}");
+    let (_, events, _) = room.run(&["export", "--what", "events", "--server", "s"]);
     assert!(events.contains("\"event\":\"ready\""), "{events}");
-    assert_eq!(room.said(&["export", "--until", "2020-01-01"]), "");
+    assert_eq!(room.run(&["export", "--until", "2020-01-01"]).1, "");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_file_appears_when_it_is_whole_for_its_owner_alone() {
     let file = room.path("calls.csv");
     let out = file.to_str().unwrap();
     let (code, stdout, stderr) = room.run(&["export", "--format", "csv", "--out", out]);
-    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", "export: 3 calls"));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", "export: 3 calls\n"));
     let text = std::fs::read_to_string(&file).unwrap();
     let head = "id,session,client,requestId,server,tool,startedAt,durationUs,outcome,errorKind,requestBytes,responseBytes";
     assert_eq!((text.lines().count(), text.lines().next()), (4, Some(head)), "{text}");

@@ -26,6 +26,7 @@ mod house;
 mod ids;
 mod order;
 mod orphans;
+mod own_tools;
 mod protocol;
 mod purity;
 mod small;

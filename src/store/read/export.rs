@@ -31,13 +31,16 @@ pub enum Cell<'a> {
 }
 
 impl Table {
-    /// What its rows are called.
+    /// What so many of its rows are called.
     #[must_use]
-    pub const fn rows(self) -> &'static str {
-        match self {
-            Self::Calls => "calls",
-            Self::Sessions => "sessions",
-            Self::Events => "events",
+    pub const fn rows(self, count: u64) -> &'static str {
+        match (self, count) {
+            (Self::Calls, 1) => "call",
+            (Self::Calls, _) => "calls",
+            (Self::Sessions, 1) => "session",
+            (Self::Sessions, _) => "sessions",
+            (Self::Events, 1) => "event",
+            (Self::Events, _) => "events",
         }
     }
 

@@ -239,12 +239,12 @@ fn an_export_is_of_one_moment_and_holds_up_no_writer() {
     assert_eq!(reader.count_rows(Table::Calls, &Which::default()).unwrap(), 3);
     let mut writer = Writer::open(room.path(), Durability::Process, false).unwrap();
     let mut rows = 0;
-    let each = |_: &[_]| {
+    let told = reader.each_row(Table::Calls, &Which::default(), |_| {
         rows += 1;
         writer.commit(&[Job::Finished(room.finished())], Patience::Little).unwrap();
         std::ops::ControlFlow::Continue(())
-    };
-    reader.each_row(Table::Calls, &Which::default(), each).unwrap();
+    });
+    told.unwrap();
     assert_eq!((rows, room.ask("SELECT count(*) FROM tool_calls")), (3, 6));
     drop(reader);
     let later = Reader::open(room.path()).unwrap().unwrap();
