@@ -10,6 +10,7 @@ pub mod export;
 pub mod hub;
 pub mod install;
 pub mod man;
+mod mover;
 pub mod progress;
 pub mod reload;
 pub mod restart;

@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::clients::Own;
 use crate::config::mistake::{Mistake, Report};
-use crate::config::server::{Around, Server};
+use crate::config::remote::Remote;
+use crate::config::server::{Around, Entries, Server};
 use crate::config::settings::Settings;
 use crate::config::tree::{Dialect, Fields, Node};
 use crate::names::ServerName;
@@ -35,6 +36,7 @@ mod json;
 pub mod launch;
 pub mod mistake;
 pub mod program;
+pub mod remote;
 pub mod server;
 pub mod settings;
 pub mod sharing;
@@ -146,6 +148,8 @@ pub struct Config {
     pub clients: Vec<Own>,
     /// The servers without a mistake, in the file's order, those that are switched off too.
     pub servers: Vec<Server>,
+    /// Likewise those behind an address, which cannot be reached yet.
+    pub remotes: Vec<Remote>,
 }
 
 /// Reads a configuration. Without a file there is nothing to serve and nothing wrong; a file that is
@@ -225,12 +229,10 @@ fn of_toml(text: &str, around: &Around, report: &mut Report<'_>) -> (Config, Bro
     let settings = fields.take("settings").map(|node| Settings::read(node, report)).unwrap_or_default();
     let clients = fields.take("clients").map(|node| clients::read_all(node, report)).unwrap_or_default();
     let settings_are_broken = report.count() > before;
-    let (servers, broken) = match fields.take("servers") {
-        None => (Vec::new(), Broken::default()),
-        Some(node) => server::read_all(node, around, report),
-    };
+    let entries = fields.take("servers").map(|node| server::read_all(node, around, report));
+    let Entries { servers, remotes, broken } = entries.unwrap_or_default();
     fields.refuse_others(&["settings", "clients", "servers"], report);
-    (Config { settings, clients, servers }, Broken { settings: settings_are_broken, ..broken })
+    (Config { settings, clients, servers, remotes }, Broken { settings: settings_are_broken, ..broken })
 }
 
 fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> (Config, Broken) {
@@ -249,6 +251,6 @@ fn of_json(text: &str, around: &Around, report: &mut Report<'_>) -> (Config, Bro
         );
         return (Config::default(), Broken::default());
     };
-    let (servers, broken) = server::read_all(servers, around, report);
-    (Config { servers, ..Config::default() }, broken)
+    let Entries { servers, remotes, broken } = server::read_all(servers, around, report);
+    (Config { servers, remotes, ..Config::default() }, broken)
 }

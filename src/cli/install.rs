@@ -1,6 +1,6 @@
 //! `bridge install`: the clients of this user start the bridge, and it stands in front of their servers.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -79,7 +79,7 @@ pub fn run(args: &Args, overrides: Overrides, out: &mut dyn Write) -> anyhow::Re
             for warning in warnings(&wish, &plan) {
                 words::say(out, &format!("\n{warning}"))?;
             }
-            if args.dry_run || !agreed(args, &question(changes, "Write"), out)? {
+            if args.dry_run || !words::agreed(args.yes, &question(changes, "Write"), out)? {
                 return stays(&faults, &[]);
             }
             write_it(&wish, &plan, &paths, out)?
@@ -167,7 +167,7 @@ fn take_back(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<
     undo::show(&backs, out)?;
     let faults = undo::faults(&backs).join(", ");
     let changes = undo::changes(&backs);
-    if changes == 0 || args.dry_run || !agreed(args, &question(changes, "Undo"), out)? {
+    if changes == 0 || args.dry_run || !words::agreed(args.yes, &question(changes, "Undo"), out)? {
         return stays(&faults, &[]);
     }
     let _lock = record::lock(paths)?;
@@ -188,24 +188,6 @@ fn listed(names: &[&str]) -> String {
         [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
         all => all.concat(),
     }
-}
-
-/// Asks a person, who says no unless it is a yes.
-fn agreed(args: &Args, question: &str, out: &mut dyn Write) -> anyhow::Result<bool> {
-    if args.yes {
-        words::say(out, "")?;
-        return Ok(true);
-    }
-    let stdin = std::io::stdin();
-    anyhow::ensure!(stdin.is_terminal(), "nothing was changed: nobody can be asked here, say --yes");
-    // Where data goes may be a file or a pager.
-    let mut screen = std::io::stderr();
-    write!(screen, "\n{question} [y/N] ").and_then(|()| screen.flush()).context("nobody can be asked")?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).context("the answer cannot be read")?;
-    let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    words::say(out, if is_yes { "" } else { "Nothing was changed." })?;
-    Ok(is_yes)
 }
 
 /// The end of it: all is well, or something stays as it is.

@@ -1,8 +1,9 @@
 //! Numbers and times as people read them, and a table that fits the terminal.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
+use anyhow::Context as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -133,6 +134,24 @@ pub fn say(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+/// Asks a person, who says no unless it is a yes, or was given by `--yes`.
+pub fn agreed(is_given: bool, question: &str, out: &mut dyn Write) -> anyhow::Result<bool> {
+    if is_given {
+        say(out, "")?;
+        return Ok(true);
+    }
+    let stdin = io::stdin();
+    anyhow::ensure!(stdin.is_terminal(), "nothing was changed: nobody can be asked here, say --yes");
+    // Where data goes may be a file or a pager.
+    let mut screen = io::stderr();
+    write!(screen, "\n{question} [y/N] ").and_then(|()| screen.flush()).context("nobody can be asked")?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).context("the answer cannot be read")?;
+    let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    say(out, if is_yes { "" } else { "Nothing was changed." })?;
+    Ok(is_yes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use jsonc_parser::cst::{CstContainerNode, CstLeafNode, CstNode};
 
 use crate::clients::Client;
 use crate::clients::book::{parsed, word};
-use crate::config::edit::Entry;
+use crate::config::edit::entry::Entry;
 
 const MASK: &str = "***";
 

@@ -9,7 +9,8 @@ use jsonc_parser::cst::{CstNode, CstObject};
 
 use crate::clients::book::{Slot, word};
 use crate::clients::{Client, Variables};
-use crate::config::edit::Entry;
+use crate::config::edit::entry::Entry;
+use crate::config::sharing::Scope;
 
 /// An entry in our own form.
 pub struct Taken {
@@ -47,7 +48,14 @@ const HIDING_KEYS: [&str; 4] = ["disabledTools", "includeTools", "excludeTools",
 /// In words that go on after "it": why it has to stay.
 pub fn take(client: Client, slot: &Slot) -> Result<Taken, String> {
     let fields = slot.prop.object_value().ok_or("is no JSON object")?;
-    let mut entry = Entry { command: String::new(), args: vec![], env: vec![], cwd: None, enabled: true };
+    let mut entry = Entry {
+        command: String::new(),
+        args: vec![],
+        env: vec![],
+        cwd: None,
+        scope: Scope::Shared,
+        enabled: true,
+    };
     let (mut dropped, mut has_command) = (Vec::new(), false);
     for prop in fields.properties() {
         let (Some(key), Some(value)) = (prop.decoded_name(), prop.value()) else { continue };

@@ -1,29 +1,19 @@
-//! Adds servers to the text of a configuration; every byte that stands there stays.
+//! Adds servers to the text of a configuration, takes them out and switches them; every other byte stays.
 //!
 //! What is added goes behind the rest, as `[servers.NAME]`: that is right after whatever a file holds, unless
-//! its servers are written in one line. Each addition is read back as the bridge will read it.
+//! its servers are written in braces, where it goes into these. Each change is read back as the bridge will read it.
 
-use std::fmt::Write as _;
+mod cut;
+pub mod entry;
+
 use std::path::{Path, PathBuf};
 
+use crate::config::edit::cut::Cutter;
+use crate::config::edit::entry::{Address, Entry, Keys, key, keys, keys_of_address, lines, section};
+use crate::config::mistake::suggestion;
 use crate::config::server::Server;
 use crate::config::{Loaded, parse};
 use crate::names::{SERVER_NAME_CHARS_MAX, ServerName};
-
-/// A server's entry, as it is written. Not `Debug`: it may hold secrets.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// What to execute.
-    pub command: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Its variables, in order.
-    pub env: Vec<(String, String)>,
-    /// The folder to start it in.
-    pub cwd: Option<String>,
-    /// Whether it may be started.
-    pub enabled: bool,
-}
 
 /// What became of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +34,9 @@ pub struct Draft {
     taken: Vec<String>,
     sections: Vec<String>,
 }
+
+/// Why an entry cannot be changed.
+const FORM: &str = "stands there in a form that is not edited here: change it by hand";
 
 /// More servers of one name are not numbered.
 const NUMBER_MAX: u32 = 1000;
@@ -77,22 +70,123 @@ impl Draft {
     /// In words that go on after "it": why the bridge cannot have such a server.
     pub fn add(&mut self, name: &str, entry: &Entry) -> Result<Added, String> {
         let added = self.read(&section(name, entry))?;
-        if self.servers().iter().any(|server| is_same(server, &added)) {
+        if self.loaded().config.servers.iter().any(|server| is_same(server, &added)) {
             return Ok(Added::Already);
         }
         let name = self.free_name(&added.name)?;
-        let section = section(&name, entry);
-        let text = self.with(&section);
-        let loaded = parse(&self.file, self.home.clone(), text.as_bytes());
-        if !loaded.config.servers.iter().any(|server| server.name.as_str() == name) {
-            return Err(
-                "cannot stand behind what is in the configuration: write servers there as [servers.NAME]"
-                    .into(),
-            );
-        }
-        (self.text, self.taken) = (text, slugs(&loaded));
-        self.sections.push(section);
+        self.append(&name, &keys(entry))?;
         Ok(Added::As(name))
+    }
+
+    /// Adds an entry under a name that no server has.
+    ///
+    /// # Errors
+    /// In words that go on after "it": why the bridge cannot have such a server.
+    pub fn insert(&mut self, name: &ServerName, entry: &Entry) -> Result<(), String> {
+        self.read(&section(name.as_str(), entry))?;
+        self.put(name.as_str(), &keys(entry))
+    }
+
+    /// Adds the entry of a server behind an address under a name that no server has.
+    ///
+    /// # Errors
+    /// As [`Draft::insert`].
+    pub fn insert_address(&mut self, name: &ServerName, address: &Address) -> Result<(), String> {
+        let alone = lines(name.as_str(), &keys_of_address(address));
+        let alone = parse(&self.file, self.home.clone(), alone.as_bytes());
+        alone.mistakes.first().map_or(Ok(()), |mistake| Err(problem(&mistake.what)))?;
+        self.put(name.as_str(), &keys_of_address(address))
+    }
+
+    /// Whether a server of the file has this name, or one that its tools could not be told from.
+    #[must_use]
+    pub fn is_taken(&self, name: &ServerName) -> bool {
+        self.taken.contains(&name.slug())
+    }
+
+    /// The names of all servers, those with mistakes too, in the file's order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        Cutter::new(self.bare()).map(|cutter| cutter.names()).unwrap_or_default()
+    }
+
+    /// The server that was probably meant by a name that no server has.
+    #[must_use]
+    pub fn meant(&self, name: &str) -> Option<String> {
+        let names = self.names();
+        suggestion(name, &names.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned)
+    }
+
+    /// Takes an entry out.
+    ///
+    /// # Errors
+    /// In words that go on after "it": when it stands in a form that is not edited here.
+    pub fn remove(&mut self, name: &str) -> Result<(), String> {
+        let text = Cutter::new(self.bare()).and_then(|cutter| cutter.without(name)).ok_or(FORM)?;
+        let is_gone = |draft: &Self| !draft.names().iter().any(|other| other == name);
+        self.change(text, name, is_gone)
+    }
+
+    /// Switches an entry on or off; false if it is so already.
+    ///
+    /// # Errors
+    /// As [`Draft::remove`].
+    pub fn switch(&mut self, name: &str, on: bool) -> Result<bool, String> {
+        let text = Cutter::new(self.bare()).and_then(|cutter| cutter.switched(name, on)).ok_or(FORM)?;
+        if text == self.bare() {
+            return Ok(false);
+        }
+        self.change(text, name, |draft| draft.names().iter().any(|other| other == name))?;
+        Ok(true)
+    }
+
+    /// Adds keys under a name, behind the rest.
+    fn append(&mut self, name: &str, keys: &Keys) -> Result<(), String> {
+        let text = self.with(&lines(name, keys));
+        let is_there = |draft: &Self| draft.has(name);
+        self.change(text, name, is_there).map_err(|_| {
+            "cannot stand behind what is in the configuration: write servers there as [servers.NAME]"
+                .to_owned()
+        })?;
+        self.sections.push(lines(name, keys));
+        Ok(())
+    }
+
+    /// The same, in the braces where servers are written in these.
+    fn put(&mut self, name: &str, keys: &Keys) -> Result<(), String> {
+        let members: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let member = format!("{} = {{ {} }}", key(name), members.join(", "));
+        match Cutter::new(self.bare()).and_then(|cutter| cutter.with_entry(&member)) {
+            Some(text) => self.change(text, name, |draft| draft.has(name)),
+            None => self.append(name, keys),
+        }
+    }
+
+    /// Takes another text, without its byte order mark, if it changes nothing but what it should.
+    fn change(&mut self, text: String, name: &str, is_right: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let mark = self.text.strip_suffix(self.bare()).unwrap_or_default();
+        let mut new = Self { text: format!("{mark}{text}"), ..self.clone() };
+        let (before, after) = (self.loaded(), new.loaded());
+        let others = |loaded: &Loaded| {
+            let others = loaded.config.servers.iter().filter(|server| server.name.as_str() != name);
+            others.cloned().collect::<Vec<_>>()
+        };
+        let (old, now) = (others(&before), others(&after));
+        let is_whole = !after.broken.file && old.iter().all(|server| now.contains(server));
+        let is_same =
+            before.config.settings == after.config.settings && before.config.clients == after.config.clients;
+        if !is_whole || !is_same || !is_right(&new) {
+            return Err(FORM.to_owned());
+        }
+        new.taken = slugs(&after);
+        *self = new;
+        Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let config = self.loaded().config;
+        config.servers.iter().any(|server| server.name.as_str() == name)
+            || config.remotes.iter().any(|remote| remote.name.as_str() == name)
     }
 
     /// The text with everything that was added.
@@ -106,6 +200,15 @@ impl Draft {
     pub fn sections(&self) -> Vec<String> {
         let end = self.line_end();
         self.sections.iter().map(|section| section.replace('\n', end)).collect()
+    }
+
+    /// The text without its byte order mark.
+    fn bare(&self) -> &str {
+        self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
+    }
+
+    fn loaded(&self) -> Loaded {
+        parse(&self.file, self.home.clone(), self.text.as_bytes())
     }
 
     /// An entry alone, as the bridge will read it.
@@ -127,10 +230,6 @@ impl Draft {
         }
     }
 
-    fn servers(&self) -> Vec<Server> {
-        parse(&self.file, self.home.clone(), self.text.as_bytes()).config.servers
-    }
-
     /// The name itself, or `NAME-2` and so on. `bridge` is nobody's: the bridge's own tools begin with it.
     fn free_name(&self, name: &ServerName) -> Result<String, String> {
         let is_free = |name: &ServerName| name.slug() != "bridge" && !self.taken.contains(&name.slug());
@@ -149,8 +248,8 @@ impl Draft {
     /// The text with one more section, behind an empty line, with the line ends that the text has.
     fn with(&self, section: &str) -> String {
         let end = self.line_end();
-        let mut text = self.text.clone();
-        if !text.trim_start_matches('\u{feff}').is_empty() {
+        let mut text = self.bare().to_owned();
+        if !text.is_empty() {
             text.push_str(&end.repeat(if text.ends_with('\n') { 1 } else { 2 }));
         }
         text.push_str(&section.replace('\n', end));
@@ -173,6 +272,7 @@ fn place_and_words(mistake: &super::mistake::Mistake) -> String {
 
 fn slugs(loaded: &Loaded) -> Vec<String> {
     let right = loaded.config.servers.iter().map(|server| server.name.slug());
+    let right = right.chain(loaded.config.remotes.iter().map(|remote| remote.name.slug()));
     right.chain(loaded.broken.servers.iter().map(|(_, name)| name.slug())).collect()
 }
 
@@ -187,118 +287,12 @@ fn is_same(one: &Server, other: &Server) -> bool {
             server.args.clone(),
             env,
             server.cwd.clone(),
+            server.scope,
             server.enabled,
         )
     };
     parts(one) == parts(other)
 }
 
-/// A section as the bridge reads it.
-#[must_use]
-pub fn section(name: &str, entry: &Entry) -> String {
-    let mut text = format!("[servers.{}]\ncommand = {}\n", key(name), quoted(&entry.command));
-    let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
-    if !entry.args.is_empty() {
-        let _ = writeln!(text, "args = [{}]", list(&entry.args));
-    }
-    if !entry.env.is_empty() {
-        let members: Vec<String> =
-            entry.env.iter().map(|(name, value)| format!("{} = {}", key(name), quoted(value))).collect();
-        let _ = writeln!(text, "env = {{ {} }}", members.join(", "));
-    }
-    if let Some(cwd) = &entry.cwd {
-        let _ = writeln!(text, "cwd = {}", quoted(cwd));
-    }
-    if !entry.enabled {
-        text.push_str("enabled = false\n");
-    }
-    text
-}
-
-/// A key, in quotes where it needs them (TOML 1.0, "Keys").
-fn key(text: &str) -> String {
-    let is_bare =
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if is_bare { text.to_owned() } else { quoted(text) }
-}
-
-/// A text in one line: what JSON escapes TOML reads alike, and DEL besides.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(command: &str) -> Entry {
-        Entry { command: command.to_owned(), args: Vec::new(), env: Vec::new(), cwd: None, enabled: true }
-    }
-
-    fn draft(text: &str) -> Draft {
-        Draft::open(Path::new("/c/config.toml"), Some(text.as_bytes())).unwrap_or_else(|bad| panic!("{bad}"))
-    }
-
-    #[test]
-    fn an_entry_goes_behind_what_is_there() {
-        let before = "# mine\n[servers.time] # here\ncommand = 'uvx'\n\n[settings]\nhang_after = 4";
-        let mut draft = draft(before);
-        let full = Entry {
-            args: vec!["-y".into(), "a \"b\"\n\u{7f}".into()],
-            env: vec![("TOKEN".into(), "${env:T}".into()), ("A B".into(), "ü".into())],
-            cwd: Some("~/work".into()),
-            enabled: false,
-            ..entry("npx")
-        };
-        assert_eq!(draft.add("my server", &full), Ok(Added::As("my server".into())));
-        assert_eq!(draft.add("my server", &full), Ok(Added::Already));
-        let added = draft.text().strip_prefix(before).unwrap();
-        insta::assert_snapshot!(added, @r#"
-        [servers."my server"]
-        command = "npx"
-        args = ["-y", "a \"b\"\n\u007f"]
-        env = { TOKEN = "${env:T}", "A B" = "ü" }
-        cwd = "~/work"
-        enabled = false
-        "#);
-        assert_eq!(draft.sections().concat(), added.trim_start());
-    }
-
-    #[test]
-    fn names_that_meet_are_numbered() {
-        let mut draft = draft("[servers.\"a b\"]\ncommand = \"x\"\n[servers.bad]\ncommand = 1\n");
-        assert_eq!(draft.add("a_b", &entry("y")), Ok(Added::As("a_b-2".into())));
-        assert_eq!(draft.add("a_b", &entry("z")), Ok(Added::As("a_b-3".into())));
-        assert_eq!(draft.add("bad", &entry("z")), Ok(Added::As("bad-2".into())));
-        assert_eq!(draft.add("bridge", &entry("z")), Ok(Added::As("bridge-2".into())));
-        let long = "x".repeat(SERVER_NAME_CHARS_MAX);
-        assert_eq!(draft.add(&long, &entry("1")), Ok(Added::As(long.clone())));
-        assert_eq!(draft.add(&long, &entry("2")), Ok(Added::As(format!("{}-2", &long[2..]))));
-    }
-
-    #[test]
-    fn line_ends_stay_what_they_are() {
-        let mut draft = draft("\u{feff}[settings]\r\nhang_after = 4\r\n");
-        draft.add("a", &entry("x")).unwrap();
-        assert_eq!(
-            draft.text(),
-            "\u{feff}[settings]\r\nhang_after = 4\r\n\r\n[servers.a]\r\ncommand = \"x\"\r\n"
-        );
-    }
-
-    #[test]
-    fn what_the_bridge_could_not_read_is_refused_in_words() {
-        let mut draft = draft("servers = { a = { command = \"x\" } }");
-        let refused = |result: Result<Added, String>| result.unwrap_err();
-        insta::assert_snapshot!(refused(draft.add("b", &entry("x"))), @"cannot stand behind what is in the configuration: write servers there as [servers.NAME]");
-        insta::assert_snapshot!(refused(draft.add("日本", &entry("x"))), @"has a problem: a server's name needs a letter or a digit (a-z, 0-9)");
-        insta::assert_snapshot!(refused(draft.add("b", &entry("${HOME}/x"))), @"has a problem in command: variables are not expanded here, write the path itself, or begin it with ~/");
-        let asks = Entry { args: vec!["${input:key}".into()], ..entry("x") };
-        insta::assert_snapshot!(refused(draft.add("b", &asks)), @"has a problem in args[0]: only ${env:NAME} can be referred to, write $${ for a plain ${");
-        let open = |file: &str, text: &str| {
-            Draft::open(Path::new(file), Some(text.as_bytes())).map(|_| ()).unwrap_err()
-        };
-        insta::assert_snapshot!(open("/c/mcp.json", "{}"), @"is JSON: servers are added to TOML only, name a config.toml with --config");
-        insta::assert_snapshot!(open("/c/config.toml", "[servers"), @"cannot be understood, repair it first: line 1: not valid TOML: unclosed table, expected `]`");
-    }
-}
+mod tests;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::config::Broken;
 use crate::config::mistake::{Report, suggestion};
+use crate::config::remote::{self, Remote};
 use crate::config::sharing::{Said, Scope};
 use crate::config::tools::{self, OnChange};
-use crate::config::tree::{Dialect, Fields, Node, Value, template, text};
+use crate::config::tree::{Dialect, Fields, Node, template, text};
 use crate::credentials::Template;
 use crate::names::ServerName;
 use crate::tools::Rules;
@@ -82,9 +83,6 @@ const KEYS: [&str; 12] = [
     "on_tool_change",
 ];
 
-/// The keys that say a server is reached over HTTP.
-const URL_KEYS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
-
 /// What other clients write into an entry and nothing here needs. `timeout` has another unit in each.
 const FOREIGN_KEYS: [&str; 16] = [
     "type",
@@ -112,15 +110,22 @@ pub(super) struct Around {
     pub dialect: Dialect,
 }
 
-/// Reads every entry; the result holds those without a mistake, in the file's order, and says which others
-/// there are.
-pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> (Vec<Server>, Broken) {
+/// The entries of a file: those without a mistake, in its order, and which others there are.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub servers: Vec<Server>,
+    pub remotes: Vec<Remote>,
+    pub broken: Broken,
+}
+
+/// Reads every entry.
+pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> Entries {
     let Some(entries) = Fields::of(node, report) else {
-        return (Vec::new(), Broken { file: true, ..Broken::default() });
+        return Entries { broken: Broken { file: true, ..Broken::default() }, ..Entries::default() };
     };
     let mut broken = Broken::default();
     let mut slugs: Vec<(String, String)> = Vec::new();
-    let mut servers = Vec::new();
+    let (mut servers, mut remotes) = (Vec::new(), Vec::new());
     for (key, node) in entries.into_members() {
         let before = report.count();
         let name = match ServerName::parse(&key) {
@@ -139,14 +144,22 @@ pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> 
                 slugs.push((slug, node.path.clone()));
             }
         }
-        let server = Fields::of(node, report).and_then(|entry| read(name.clone(), entry, around, report));
+        let (mut server, mut remote) = (None, None);
+        match Fields::of(node, report) {
+            Some(entry) if remote::is_one(&entry, around.dialect) => {
+                remote = remote::read(name.clone(), entry, around.dialect, &known(), report);
+            }
+            Some(entry) => server = read(name.clone(), entry, around, report),
+            None => {}
+        }
         if report.count() == before {
             servers.extend(server);
+            remotes.extend(remote);
         } else {
             broken.servers.extend(name.map(|name| (servers.len(), name)));
         }
     }
-    (servers, broken)
+    Entries { servers, remotes, broken }
 }
 
 /// Reads one entry. What it gives back counts only if nothing was reported.
@@ -157,10 +170,6 @@ fn read(
     report: &mut Report<'_>,
 ) -> Option<Server> {
     let (at, path) = (entry.at, entry.path.clone());
-    if is_http(&mut entry, around.dialect) {
-        report.mistake(at, &path, "servers over HTTP are not supported yet");
-        return None;
-    }
     let command = command(&mut entry, around, report);
     let args = entry.list("args", report).unwrap_or_default();
     let args: Vec<_> = args.into_iter().filter_map(|item| template(item, report)).collect();
@@ -199,20 +208,6 @@ fn read(
     })
 }
 
-fn is_http(entry: &mut Fields, dialect: Dialect) -> bool {
-    if URL_KEYS.into_iter().any(|key| entry.has(key)) {
-        return true;
-    }
-    let kind = match dialect {
-        Dialect::Own => None,
-        Dialect::Client => entry.take("type").or_else(|| entry.take("transport")),
-    };
-    kind.is_some_and(|node| match node.value {
-        Value::Text(kind) => !matches!(kind.as_str(), "stdio" | "local"),
-        _ => false,
-    })
-}
-
 /// Whether an entry starts this program as a server.
 fn is_bridge(command: &str, args: &[Template]) -> bool {
     let stem = Path::new(command).file_stem();
@@ -220,7 +215,7 @@ fn is_bridge(command: &str, args: &[Template]) -> bool {
 }
 
 /// Names the keys that nobody took: a mistake in our own file, a note in another program's.
-fn others(mut entry: Fields, dialect: Dialect, report: &mut Report<'_>) {
+pub(super) fn others(mut entry: Fields, dialect: Dialect, report: &mut Report<'_>) {
     if dialect == Dialect::Own {
         if let Some(node) = entry.take("disabled") {
             report.mistake(
@@ -287,7 +282,8 @@ fn placed(written: &str, around: &Around) -> Result<PathBuf, &'static str> {
     Ok(if rest.is_empty() { home.clone() } else { home.join(rest) })
 }
 
-fn variables(node: Node, report: &mut Report<'_>) -> Vec<(String, Template)> {
+/// Names and their values, as processes get variables.
+pub(super) fn variables(node: Node, report: &mut Report<'_>) -> Vec<(String, Template)> {
     let Some(fields) = Fields::of(node, report) else {
         return Vec::new();
     };

@@ -95,6 +95,10 @@ impl Fields {
         Some((node.at, node.path.clone()))
     }
 
+    pub(super) fn peek(&self, key: &str) -> Option<&Value> {
+        self.members.iter().find(|(name, _)| name == key).map(|(_, node)| &node.value)
+    }
+
     pub(super) fn take(&mut self, key: &str) -> Option<Node> {
         let index = self.members.iter().position(|(name, _)| name == key)?;
         Some(self.members.remove(index).1)

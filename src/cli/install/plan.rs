@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use similar::TextDiff;
-
 use crate::cli::install::record::What;
+use crate::cli::mover::{self, Mover};
 use crate::cli::words;
 use crate::clients::book::{Book, Put};
 use crate::clients::place::{Ground, Place};
 use crate::clients::{Client, ENTRY, Launch, config_in, masked, taken};
-use crate::config::edit::{Added, Draft, Entry, section};
+use crate::config::edit::Added;
 use crate::files::{self, Found};
 
 /// What somebody wants.
@@ -85,9 +84,9 @@ impl Plan {
     /// # Errors
     /// When servers are to move and the bridge's configuration cannot take any.
     pub fn make(wish: &Wish) -> anyhow::Result<Self> {
-        let mut mover = if wish.moves { Some(Mover::open(wish)?) } else { None };
+        let mut mover = if wish.moves { Some(open(wish)?) } else { None };
         let parts = wish.clients.iter().map(|client| part(wish, *client, &mut mover)).collect();
-        Ok(Self { parts, own: mover.and_then(Mover::change) })
+        Ok(Self { parts, own: mover.and_then(own_change) })
     }
 
     /// Whether anything would be written.
@@ -148,56 +147,24 @@ impl Part {
 
 impl Change {
     fn show(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let file = self.found.path.display().to_string();
-        let [before, after] = &self.shown;
-        let diff = TextDiff::from_lines(before, after);
         // Of our own configuration only what is new is shown.
         let around = if matches!(self.what, What::Own { .. }) { 0 } else { AROUND };
-        let diff = diff.unified_diff().context_radius(around).header(&file, &file).to_string();
-        words::say(out, &format!("\n{}", diff.trim_end()))
+        mover::show(&self.found.path, &self.shown, around, out)
     }
 }
 
-/// Takes servers out of clients' files into the bridge's configuration.
-#[derive(Clone)]
-struct Mover {
-    found: Found,
-    draft: Draft,
-    /// What was added, without secrets.
-    shown: Vec<String>,
+fn open(wish: &Wish) -> anyhow::Result<Mover> {
+    Mover::open(&wish.config).map_err(|why| anyhow::anyhow!("no server can be moved: {why}"))
 }
 
-impl Mover {
-    fn open(wish: &Wish) -> anyhow::Result<Self> {
-        let failed = |why: String| anyhow::anyhow!("no server can be moved: {} {why}", wish.config.display());
-        let found = files::find(&wish.config).map_err(|bad| failed(bad.to_string()))?;
-        let draft = Draft::open(&wish.config, found.bytes.as_deref()).map_err(failed)?;
-        Ok(Self { found, draft, shown: Vec::new() })
+fn own_change(mover: Mover) -> Option<Change> {
+    let sections = mover.draft.sections();
+    if sections.is_empty() {
+        return None;
     }
-
-    fn add(&mut self, name: &str, entry: &Entry) -> Result<Added, String> {
-        let added = self.draft.add(name, entry)?;
-        if let Added::As(name) = &added {
-            self.shown.push(section(name, &masked::entry(entry)));
-        }
-        Ok(added)
-    }
-
-    fn change(self) -> Option<Change> {
-        let sections = self.draft.sections();
-        if sections.is_empty() {
-            return None;
-        }
-        let mut before =
-            String::from_utf8_lossy(self.found.bytes.as_deref().unwrap_or_default()).into_owned();
-        if !before.is_empty() && !before.ends_with('\n') {
-            before.push('\n');
-        }
-        let between = if before.is_empty() { "" } else { "\n" };
-        let after = format!("{before}{between}{}", self.shown.join("\n"));
-        let bytes = self.draft.text().as_bytes().to_owned();
-        Some(Change { found: self.found, bytes, what: What::Own { sections }, shown: [before, after] })
-    }
+    let shown = mover.shown();
+    let bytes = mover.draft.text().as_bytes().to_owned();
+    Some(Change { found: mover.found, bytes, what: What::Own { sections }, shown })
 }
 
 fn part(wish: &Wish, client: Client, mover: &mut Option<Mover>) -> Part {

@@ -7,7 +7,7 @@ fn taken(client: Client, entry: &str) -> String {
     let book = Book::open(client, Some(text.as_bytes())).unwrap_or_else(|bad| panic!("{bad}"));
     match take(client, &book.slots()[0]) {
         Ok(Taken { entry, dropped }) => {
-            let section = crate::config::edit::section("s", &entry);
+            let section = crate::config::edit::entry::section("s", &entry);
             let section = section.trim_start_matches("[servers.s]\n").trim_end().replace('\n', "; ");
             if dropped.is_empty() { section } else { format!("{section} without {}", dropped.join(", ")) }
         }

@@ -47,8 +47,8 @@ fn mistakes_in_a_clients_file_have_their_lines() {
 }}"#,
     );
     insta::assert_snapshot!(shown(&loaded), @r#"
-    claude.json:2:5: mcpServers.web: servers over HTTP are not supported yet
-    claude.json:3:5: mcpServers.sse: servers over HTTP are not supported yet
+    claude.json:2:5: mcpServers.web: needs a "url" to reach the server at
+    claude.json:3:13: mcpServers.sse.url: must begin with https:// or http://
     claude.json:5:5: mcpServers.none: needs a "command" to start the server with
     claude.json:6:8: mcpServers.none.args[0]: must be a text, found a fraction or a huge number
     claude.json:6:13: mcpServers.none.args[1]: must be a text, found a table
