@@ -1,5 +1,6 @@
 //! Verbs and global flags; each verb has a file of its own.
 
+pub mod add;
 pub mod approve;
 mod chart;
 pub mod completions;
@@ -9,10 +10,13 @@ pub mod doctor;
 pub mod export;
 pub mod hub;
 pub mod install;
+pub mod list;
 pub mod man;
 mod mover;
+mod own;
 pub mod progress;
 pub mod reload;
+pub mod remove;
 pub mod restart;
 mod running;
 pub mod sample;
@@ -26,6 +30,7 @@ pub mod stats;
 pub mod status;
 #[cfg(unix)]
 pub mod stop;
+pub mod switch;
 pub mod tools;
 pub mod tried;
 #[cfg(unix)]
@@ -77,6 +82,16 @@ enum Verb {
     Hub(hub::Args),
     /// Puts the bridge into the files of the AI clients that are installed here.
     Install(install::Args),
+    /// Adds a server, and starts it once to see what it has.
+    Add(add::Args),
+    /// Lists the servers of the configuration.
+    List(list::Args),
+    /// Takes a server out of the configuration.
+    Remove(remove::Args),
+    /// Switches servers on.
+    Enable(switch::Enable),
+    /// Switches servers off, and keeps their entries.
+    Disable(switch::Disable),
     /// Finds out why servers do not work, and what to do about it.
     Doctor(doctor::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
@@ -145,6 +160,15 @@ impl Cli {
             Verb::Serve(args) => serve::run(&args, overrides),
             Verb::Hub(args) => hub::run(&args, overrides),
             Verb::Install(args) => install::run(&args, overrides, &mut std::io::stdout().lock()),
+            Verb::Add(args) => add::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            Verb::List(args) => list::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            Verb::Remove(args) => remove::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            Verb::Enable(args) => {
+                switch::enable(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
+            }
+            Verb::Disable(args) => {
+                switch::disable(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock())
+            }
             Verb::Status(args) => {
                 status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }

@@ -115,6 +115,7 @@ fn bridge(pid: &str, answer: &Value, now_ms: i64, columns: u16) -> String {
     }
     remarks.extend(changes::told(&status["toolChanges"]));
     remarks.extend(list(&status["config"]["mistakes"]).iter().map(|it| format!("mistake: {}", words_of(it))));
+    remarks.extend(list(&status["config"]["notes"]).iter().map(|it| format!("note: {}", words_of(it))));
     if let Some(error) = status["record"]["lastError"].as_str() {
         remarks.push(format!("the record has a gap of {} rows: {error}", status["record"]["lostRows"]));
     }

@@ -7,7 +7,7 @@ use jsonc_parser::cst::{CstContainerNode, CstLeafNode, CstNode};
 
 use crate::clients::Client;
 use crate::clients::book::{parsed, word};
-use crate::config::edit::entry::Entry;
+use crate::config::edit::entry::{Address, Entry};
 
 const MASK: &str = "***";
 
@@ -27,7 +27,7 @@ pub fn entry(entry: &Entry) -> Entry {
     Entry {
         command: argument(&entry.command).into_owned(),
         args: arguments(&entry.args),
-        env: entry.env.iter().map(|(name, _)| (name.clone(), MASK.to_owned())).collect(),
+        env: entry.env.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
         ..entry.clone()
     }
 }
@@ -48,6 +48,23 @@ pub fn hold_secret(args: &[String]) -> bool {
         None => arg.split(' ').any(looks_secret),
     };
     follows.into_iter().any(is_announced) || args.iter().any(is_one)
+}
+
+/// The same of a server behind an address.
+#[must_use]
+pub fn address(entry: &Address) -> Address {
+    Address {
+        url: argument(&entry.url).into_owned(),
+        headers: entry.headers.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
+        enabled: entry.enabled,
+    }
+}
+
+/// A value of which only a reference may be shown: it says where the secret is, and not what.
+fn value_of(value: &str) -> String {
+    let name = value.strip_prefix("${env:").and_then(|rest| rest.strip_suffix('}'));
+    let is_reference = name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    if is_reference { value.to_owned() } else { MASK.to_owned() }
 }
 
 /// Where a value stands.
@@ -172,7 +189,7 @@ fn announces_secret(arg: &str) -> bool {
 /// masked.
 fn argument(arg: &str) -> std::borrow::Cow<'_, str> {
     if let Some((scheme, rest)) = arg.split_once("://") {
-        return format!("{scheme}://{}", address(rest)).into();
+        return format!("{scheme}://{}", without_secrets(rest)).into();
     }
     if let Some((name, value)) = arg.split_once('=') {
         // A variable, or a flag that sounds like it.
@@ -191,7 +208,7 @@ fn argument(arg: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// An address without whoever it is for, what looks like a key in its path, and all that is asked of it.
-fn address(rest: &str) -> String {
+fn without_secrets(rest: &str) -> String {
     let (rest, asked) = rest.split_once(['?', '#']).map_or((rest, ""), |(rest, _)| (rest, "?***"));
     let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
     let host = host.rsplit_once('@').map_or_else(|| host.to_owned(), |(_, host)| format!("{MASK}@{host}"));

@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 23] = [
+    "add",
+    "list",
+    "remove",
+    "enable",
+    "disable",
     "serve",
     "hub",
     "install",
