@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     url: Option<String>,
     /// What each request to it carries
-    #[arg(long, value_name = "NAME:VALUE", requires = "url")]
+    #[arg(long, value_name = "NAME:VALUE", requires = "url", conflicts_with = "command")]
     header: Vec<String>,
     /// Adds it switched off, and does not start it
     #[arg(long)]
