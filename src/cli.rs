@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod export;
 pub mod hub;
+pub mod import;
 pub mod install;
 pub mod list;
 pub mod man;
@@ -84,6 +85,8 @@ enum Verb {
     Install(install::Args),
     /// Adds a server, and starts it once to see what it has.
     Add(add::Args),
+    /// Takes over the servers of a client's file, or of another configuration.
+    Import(import::Args),
     /// Lists the servers of the configuration.
     List(list::Args),
     /// Takes a server out of the configuration.
@@ -161,6 +164,7 @@ impl Cli {
             Verb::Hub(args) => hub::run(&args, overrides),
             Verb::Install(args) => install::run(&args, overrides, &mut std::io::stdout().lock()),
             Verb::Add(args) => add::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
+            Verb::Import(args) => import::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
             Verb::List(args) => list::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
             Verb::Remove(args) => remove::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
             Verb::Enable(args) => {

@@ -209,7 +209,9 @@ fn parse(file: &Path, home: Option<PathBuf>, bytes: &[u8]) -> Loaded {
     Loaded { config, mistakes, notes, broken, keeps: false, is_empty, source: Some(file.to_owned()) }
 }
 
-fn is_json(file: &Path, text: &str) -> bool {
+/// Whether a text is another program's file: by its name's end, or a first `{`.
+#[must_use]
+pub fn is_json(file: &Path, text: &str) -> bool {
     let by_name = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
     by_name || text.trim_start().starts_with('{')
 }

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use crate::cli::own;
 use crate::cli::words;
 use crate::clients::masked;
-use crate::config::edit::entry::{Address, Entry};
+use crate::config::edit::entry::{Address, Entry, written};
 use crate::config::remote::Remote;
 use crate::config::server::Server;
 use crate::config::{self, Loaded};
-use crate::credentials::Template;
 use crate::paths::Paths;
 
 /// List the servers of the configuration
@@ -76,14 +75,7 @@ fn servers(loaded: &Loaded) -> Vec<Value> {
 }
 
 fn server(server: &Server) -> Value {
-    let entry = masked::entry(&Entry {
-        command: server.command.clone(),
-        args: server.args.iter().map(|arg| arg.as_written().to_owned()).collect(),
-        env: written(&server.env),
-        cwd: server.cwd.as_ref().map(|cwd| cwd.display().to_string()),
-        scope: server.scope,
-        enabled: server.enabled,
-    });
+    let entry = masked::entry(&Entry::of(server));
     json!({
         "name": server.name.as_str(),
         "state": if server.enabled { "on" } else { "off" },
@@ -107,10 +99,6 @@ fn remote(remote: &Remote) -> Value {
         "url": address.url,
         "headers": names(&address.headers),
     })
-}
-
-fn written(pairs: &[(String, Template)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| (name.clone(), value.as_written().to_owned())).collect()
 }
 
 fn names(pairs: &[(String, String)]) -> Vec<&str> {

@@ -276,6 +276,13 @@ fn slugs(loaded: &Loaded) -> Vec<String> {
     right.chain(loaded.broken.servers.iter().map(|(_, name)| name.slug())).collect()
 }
 
+/// Whether an entry says all that is to be said of a server.
+#[must_use]
+pub fn is_all_of(entry: &Entry, server: &Server) -> bool {
+    let alone = section(server.name.as_str(), entry);
+    parse(Path::new("config.toml"), None, alone.as_bytes()).config.servers.contains(server)
+}
+
 /// Whether two entries start the same under the same name.
 fn is_same(one: &Server, other: &Server) -> bool {
     let parts = |server: &Server| {

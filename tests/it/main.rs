@@ -60,6 +60,7 @@ mod four_lists;
 mod guarded;
 mod handoff;
 mod held;
+mod imports;
 // Elsewhere clients keep their files in other folders: clients/place.rs has tests for all of them.
 #[cfg(target_os = "linux")]
 mod install;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "add",
+    "import",
     "list",
     "remove",
     "enable",

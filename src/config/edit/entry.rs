@@ -1,6 +1,8 @@
 //! An entry, as it is written into a configuration.
 
+use crate::config::server::Server;
 use crate::config::sharing::Scope;
+use crate::credentials::Template;
 
 /// A server's entry, as it is written. Not `Debug`: it may hold secrets.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +19,27 @@ pub struct Entry {
     pub scope: Scope,
     /// Whether it may be started.
     pub enabled: bool,
+}
+
+impl Entry {
+    /// What it says of a server, as far as it can say it: limits and what is said of tools stay out.
+    #[must_use]
+    pub fn of(server: &Server) -> Self {
+        Self {
+            command: server.command.clone(),
+            args: server.args.iter().map(|arg| arg.as_written().to_owned()).collect(),
+            env: written(&server.env),
+            cwd: server.cwd.as_ref().map(|cwd| cwd.display().to_string()),
+            scope: server.scope,
+            enabled: server.enabled,
+        }
+    }
+}
+
+/// Names and their values, references unresolved.
+#[must_use]
+pub fn written(pairs: &[(String, Template)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| (name.clone(), value.as_written().to_owned())).collect()
 }
 
 /// The entry of a server behind an address, as it is written. Not `Debug`: it may hold secrets.
