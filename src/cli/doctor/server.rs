@@ -239,3 +239,6 @@ impl Hidden {
 fn tools(count: usize) -> String {
     if count == 1 { "1 tool".to_owned() } else { format!("{} tools", words::count(count as u64)) }
 }
+
+#[cfg(test)]
+mod tests;
