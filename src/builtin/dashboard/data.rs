@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::builtin::changes;
 use crate::store::lock;
 use crate::store::read::Reader;
 use crate::store::read::answers::{EventRow, NameTotals, TimeTotals};
@@ -249,22 +250,29 @@ fn notes(bridges: &[Running]) -> Vec<String> {
     if bridges.is_empty() {
         return vec!["What is shown of the servers is what the record said last.".to_owned()];
     }
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
+    // What several say is said once.
+    let mut say = |note: String| {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    };
     for bridge in bridges {
         if let Err(why) = &bridge.status {
             let pid = bridge.pid.map(|pid| format!(" {pid}")).unwrap_or_default();
-            notes.push(format!("The bridge{pid} tells nothing of its servers: it {why}"));
+            say(format!("The bridge{pid} tells nothing of its servers: it {why}"));
         }
-        let mistakes = bridge.list("/config/mistakes").iter().filter_map(Value::as_str);
-        notes.extend(mistakes.map(|mistake| format!("A mistake in the configuration: {mistake}")));
-        let record = bridge.status.as_ref().ok().and_then(|status| status.get("record"));
-        if let Some((error, lost)) =
-            record.and_then(|of| Some((of.get("lastError")?.as_str()?, of.get("lostRows")?)))
-        {
-            notes.push(format!("The record has a gap of {lost} rows: {error}"));
+        for mistake in bridge.list("/config/mistakes").iter().filter_map(Value::as_str) {
+            say(format!("A mistake in the configuration: {mistake}"));
+        }
+        let Ok(status) = &bridge.status else { continue };
+        changes::told(status.get("toolChanges").unwrap_or(&Value::Null)).into_iter().for_each(&mut say);
+        let record = status.get("record");
+        let gap = record.and_then(|of| Some((of.get("lastError")?.as_str()?, of.get("lostRows")?)));
+        if let Some((error, lost)) = gap {
+            say(format!("The record has a gap of {lost} rows: {error}"));
         }
     }
-    notes.dedup();
     notes
 }
 
@@ -274,3 +282,6 @@ fn put(object: &mut Value, more: &Value) {
         object.extend(more.clone());
     }
 }
+
+#[cfg(test)]
+mod tests;
