@@ -7,11 +7,13 @@ pub mod completions;
 pub mod dashboard;
 pub mod demo;
 pub mod doctor;
+mod ended;
 pub mod export;
 pub mod hub;
 pub mod import;
 pub mod install;
 pub mod list;
+pub mod logs;
 pub mod man;
 mod mover;
 mod own;
@@ -32,7 +34,9 @@ pub mod status;
 #[cfg(unix)]
 pub mod stop;
 pub mod switch;
+mod terminal;
 pub mod tools;
+pub mod top;
 pub mod tried;
 #[cfg(unix)]
 pub mod upgrade;
@@ -99,6 +103,10 @@ enum Verb {
     Doctor(doctor::Args),
     /// Shows the bridges that run now: their clients, and what each of their servers does.
     Status(status::Args),
+    /// Draws the servers at work on the whole terminal, with keys to restart or stop them.
+    Top(top::Args),
+    /// Shows what the bridge and its servers wrote and went through, and follows it.
+    Logs(logs::Args),
     /// Has every bridge that runs read its configuration again.
     Reload(reload::Args),
     /// Ends a server's processes and starts it anew.
@@ -176,6 +184,8 @@ impl Cli {
             Verb::Status(args) => {
                 status::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }
+            Verb::Top(args) => top::run(&args, &Paths::find(overrides)?),
+            Verb::Logs(args) => logs::run(&args, &Paths::find(overrides)?, &mut std::io::stdout().lock()),
             Verb::Reload(args) => {
                 reload::run(&args, &Paths::find(overrides)?.data_dir, &mut std::io::stdout().lock())
             }

@@ -29,8 +29,16 @@ pub struct Args {
 /// # Errors
 /// When nobody runs, or one of them does not have the server, or it could not be started.
 pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()> {
+    restart(paths, &args.server, out)
+}
+
+/// The same for a server's name.
+///
+/// # Errors
+/// As [`run`].
+pub fn restart(paths: &Paths, server: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     // It may be started again by bridges that come later, too.
-    server::lift(paths, &args.server)?;
-    let request = Request::Restart { server: args.server.clone() };
+    server::lift(paths, server)?;
+    let request = Request::Restart { server: server.to_owned() };
     running::tell_all(&paths.data_dir, &request, PATIENCE, out, running::started)
 }

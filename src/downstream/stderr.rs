@@ -81,7 +81,9 @@ fn head(line: &[u8]) -> &[u8] {
     line.get(..LINE_BYTES_MAX).unwrap_or(line)
 }
 
-fn shown(line: &[u8]) -> String {
+/// A line as it can be shown in a terminal, in a row and to a model: no control characters, and not too long.
+#[must_use]
+pub fn shown(line: &[u8]) -> String {
     clean(&String::from_utf8_lossy(line))
 }
 
@@ -167,7 +169,6 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, written))
 }
 
-/// A line that can be shown in a terminal, in a row and to a model.
 fn clean(line: &str) -> String {
     let mut out = String::new();
     let mut chars = line.chars().peekable();

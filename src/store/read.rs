@@ -15,6 +15,7 @@ use crate::store::{checkup, place, stamp};
 use crate::tools::pin::{Pin, Pins};
 
 pub mod answers;
+pub mod ended;
 pub mod export;
 pub mod series;
 
@@ -117,12 +118,12 @@ impl Reader {
         })
     }
 
-    /// The newest events of all servers or one.
+    /// The newest events of all servers or one, of those after the event with this id.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn events(&self, server: Option<&str>, rows_max: u32) -> rusqlite::Result<Vec<EventRow>> {
-        self.all(sql::EVENTS, &[&server, &rows_max], |row| {
+    pub fn events(&self, server: Option<&str>, after: i64, rows_max: u32) -> rusqlite::Result<Vec<EventRow>> {
+        self.all(sql::EVENTS, &[&server, &after, &rows_max], |row| {
             Ok(EventRow {
                 at: row.get(0)?,
                 server: row.get(1)?,
@@ -132,6 +133,7 @@ impl Reader {
                 exit_code: row.get(5)?,
                 signal: row.get(6)?,
                 elapsed_ms: row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs),
+                id: row.get(8)?,
             })
         })
     }

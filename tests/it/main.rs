@@ -86,6 +86,9 @@ mod shown_tools;
 mod status_verb;
 mod stored_lists;
 mod too_large;
+#[cfg(target_os = "linux")]
+mod top;
 #[cfg(unix)]
 mod upgrade;
 mod verbs;
+mod watching;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Room;
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 26] = [
     "add",
     "import",
     "list",
@@ -20,6 +20,8 @@ const VERBS: [&str; 24] = [
     "install",
     "doctor",
     "status",
+    "logs",
+    "top",
     "stop",
     "start",
     "upgrade",

@@ -111,7 +111,7 @@ impl Record {
         servers.retain(|server| server.name.is_some());
         let sessions = reader.session_totals(Some(span.from_ms))?;
         let open = sessions.open.iter().filter(|&&id| lock::is_alive(data_dir, id)).count();
-        let events = reader.events(None, EVENTS_MAX)?;
+        let events = reader.events(None, 0, EVENTS_MAX)?;
         Ok(Self { steps, servers, sessions: sessions.total, sessions_open: open as u64, events })
     }
 

@@ -5,10 +5,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::running::{self, SIGN_OF_LIFE};
-use crate::cli::status::{ago, client_name, list, words_of};
+use crate::cli::status::screen::{ago, client_name, list, words_of};
 use crate::cli::words;
 use crate::control::Request;
 use crate::local::Hall;
+
+/// So many fronts have a line each.
+const FRONTS_TOLD: usize = 3;
 
 /// What is known of the hub's place; `None` where there is no hub and nothing to say of it.
 pub fn look(data_dir: &Path) -> Option<Value> {
@@ -42,7 +45,11 @@ pub fn lines(place: &Value, sessions: &[&Value], now_ms: i64, columns: u16) -> S
         let (version, since) = (words_of(&hub["version"]), ago(&hub["since"], now_ms));
         lines.push(format!("hub {}  version {version}, started {since}{ends}", hub["pid"]));
         lines.push(format!("  {program}"));
-        lines.extend(list(&hub["fronts"]).iter().map(|front| self::front(front, sessions, now_ms)));
+        let (told, alike) = to_be_told(list(&hub["fronts"]), version);
+        lines.extend(told.iter().map(|front| self::front(front, sessions, now_ms)));
+        if alike > 0 {
+            lines.push(format!("  {alike} fronts of the same version"));
+        }
     }
     if let Some(error) = place["error"].as_str() {
         lines.push(words::wrapped(&format!("hub: {error}"), columns));
@@ -57,6 +64,15 @@ pub fn lines(place: &Value, sessions: &[&Value], now_ms: i64, columns: u16) -> S
         lines.push(words::wrapped(&told, columns));
     }
     lines.join("\n")
+}
+
+/// The fronts that have a line of their own, and how many of many are only counted: their clients are told elsewhere.
+fn to_be_told<'f>(fronts: &'f [Value], version: &str) -> (Vec<&'f Value>, usize) {
+    if fronts.len() <= FRONTS_TOLD {
+        return (fronts.iter().collect(), 0);
+    }
+    let (alike, others): (Vec<_>, Vec<_>) = fronts.iter().partition(|front| front["version"] == version);
+    (others, alike.len())
 }
 
 fn front(front: &Value, sessions: &[&Value], now_ms: i64) -> String {

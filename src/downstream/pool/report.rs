@@ -19,6 +19,10 @@ pub struct Figures {
     pub active: usize,
     /// Requests that wait for a connection, or for a place on one.
     pub waiting: usize,
+    /// How many may wait.
+    pub waiting_max: usize,
+    /// Requests that have a connection in their hands.
+    pub in_flight: usize,
     /// Connections by user.
     pub by_user: BTreeMap<Arc<str>, usize>,
     /// Connections by thread.
@@ -72,11 +76,13 @@ impl Pool {
     pub fn figures(&self) -> Figures {
         let mut figures = Figures {
             waiting: self.waiting.load(Ordering::Relaxed),
+            waiting_max: self.terms.capacity.max_queue,
             requests: self.requests.load(Ordering::Relaxed),
             reused: self.reused.load(Ordering::Relaxed),
             ..Figures::default()
         };
         for member in self.members() {
+            figures.in_flight += member.uses();
             if matches!(member.link.status().state, LinkState::Starting | LinkState::Ready(_)) {
                 figures.total += 1;
                 figures.active += usize::from(member.uses() > 0);

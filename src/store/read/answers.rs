@@ -103,9 +103,32 @@ pub struct SessionRow {
     pub close_reason: Option<String>,
 }
 
+/// One call that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// Its id.
+    pub id: i64,
+    /// Who asked.
+    pub session: String,
+    /// The configured server; none for the bridge's own tools.
+    pub server: Option<String>,
+    /// The tool as its server calls it.
+    pub tool: String,
+    /// When it started, Unix milliseconds.
+    pub started_at_ms: i64,
+    /// How long it took, microseconds, if anybody knows.
+    pub duration_us: Option<u64>,
+    /// How it ended ([`crate::outcome::Outcome::word`]).
+    pub outcome: String,
+    /// The classified cause ([`crate::outcome::Cause::word`]).
+    pub error_kind: Option<String>,
+}
+
 /// One thing that happened to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {
+    /// Its id: they count up.
+    pub id: i64,
     /// When, RFC 3339.
     pub at: String,
     /// The configured server.

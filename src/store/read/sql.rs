@@ -80,11 +80,25 @@ ORDER BY id DESC
 LIMIT ?1";
 
 pub(super) const EVENTS: &str = "
-SELECT at, server, event, reason, pid, exit_code, signal, elapsed_ms
+SELECT at, server, event, reason, pid, exit_code, signal, elapsed_ms, id
 FROM server_events
-WHERE ?1 IS NULL OR server = ?1
+WHERE (?1 IS NULL OR server = ?1) AND id > ?2
 ORDER BY id DESC
-LIMIT ?2";
+LIMIT ?3";
+
+/// The id says when a call began: it is found by that alone.
+pub(super) const ENDED: &str = "
+SELECT id, session_id, server, tool, started_at, duration_us, outcome, error_kind
+FROM tool_calls
+WHERE id >= ?1 AND outcome IS NOT NULL AND (NOT ?2 OR outcome NOT IN ('ok', 'cancelled'))
+      AND (?3 IS NULL OR coalesce(server, '') = ?3) AND (?4 IS NULL OR substr(session_id, 1, length(?4)) = ?4)
+ORDER BY id DESC
+LIMIT ?5";
+
+/// The partial index holds just these.
+pub(super) const OLDEST_OPEN: &str = "SELECT min(id) FROM tool_calls WHERE outcome IS NULL";
+
+pub(super) const SERVER_NAMES: &str = "SELECT DISTINCT server FROM server_events ORDER BY server";
 
 /// A file that the writer has not brought to today's schema yet pins nothing.
 pub(super) const HAS_PINS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'tool_pins'";

@@ -43,6 +43,7 @@ fn totals(calls: u64, failed: u64) -> Totals {
 
 fn event(server: &str, reason: &str) -> EventRow {
     EventRow {
+        id: 1,
         at: stamp::text(NOW_MS),
         server: server.to_owned(),
         event: "exit".to_owned(),

@@ -149,7 +149,7 @@ async fn a_change_is_a_row_that_names_its_tools() {
     room.heard(&offers, OLD).await;
     room.heard(&offers, &NEW.replace(r#",{"name":"b","description":"B."}"#, "")).await;
     let reader = Reader::open(room.dir.path()).unwrap().unwrap();
-    let events = reader.events(Some("s"), 9).unwrap();
+    let events = reader.events(Some("s"), 0, 9).unwrap();
     let words: Vec<_> = events.iter().map(|it| (it.event.as_str(), it.reason.as_deref().unwrap())).collect();
     assert_eq!(words, [("tools_changed", "changed: a; new: c; gone: b")]);
 }
