@@ -333,6 +333,11 @@ impl Router {
             // It would take the request for a new one, and do twice what it does.
             return Err(Fault::NotAsked);
         }
+        if call.is_call
+            && let Some(off) = self.offers.held_back(&call.shown)
+        {
+            return Err(Fault::Off(off));
+        }
         let name_json = match (&call.name, routed.list) {
             (Some(_), Some(list)) => Some(self.name_json(routed, list, call).await?),
             // A name that nobody shows is none of ours.

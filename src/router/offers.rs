@@ -7,12 +7,13 @@ pub mod standing;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::catalog::{Catalog, Offer, Shape};
+use crate::catalog::{Catalog, Offer, Shape, Why};
 use crate::config::program::Program;
 use crate::config::tools::OnChange;
 use crate::downstream::greeting::Greeting;
@@ -72,6 +73,8 @@ pub struct Offers {
     own: Vec<Arc<str>>,
     state: Mutex<State>,
     view: watch::Sender<View>,
+    /// Whether any tool is held back.
+    holds_back: AtomicBool,
     journal: Journal,
 }
 
@@ -111,7 +114,7 @@ impl Offers {
     pub fn new(order: Vec<Known>, own: Vec<Arc<str>>, journal: Journal) -> Self {
         let view = watch::Sender::new(View::default());
         let state = Mutex::new(State { order: order.into(), ..State::default() });
-        Self { own, state, view, journal }
+        Self { own, state, view, holds_back: AtomicBool::new(false), journal }
     }
 
     /// Reads the stored lists, and looks at the servers' programs. Blocks for a few milliseconds.
@@ -274,8 +277,11 @@ impl Offers {
             let greeting = kept(known)?.listing.greeting.clone()?;
             Some((known.server.clone(), greeting))
         });
+        let catalog = Catalog::merge(&offers);
+        let holds_back = catalog.all_off().any(|(_, off)| off.why == Why::Quarantined);
+        self.holds_back.store(holds_back, Ordering::Release);
         self.view.send_replace(View {
-            catalog: Arc::new(Catalog::merge(&offers)),
+            catalog: Arc::new(catalog),
             greetings: greetings.collect(),
             unlisted: names(&|known| kept(known).is_none_or(Kept::is_unlisted)),
             hollow: names(&|known| kept(known).is_some_and(Kept::is_hollow)),

@@ -144,10 +144,10 @@ fn members(definition: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// How a server's tools differ from its pins. Two definitions that mean the same are the same.
+/// How a server's tools, as [`by_name`] gives them, differ from its pins. Two definitions that mean the same are the same.
 #[must_use]
-pub fn differences(pins: &Pins, tools: &[Arc<str>]) -> Vec<Difference> {
-    let tools = by_name(tools);
+pub fn differences(pins: &Pins, tools: &[(Arc<str>, &Arc<str>)]) -> Vec<Difference> {
+    let names: BTreeSet<&str> = tools.iter().map(|(name, _)| &**name).collect();
     let there = tools.iter().filter_map(|(name, definition)| {
         let kind = match pins.get(name) {
             None => Kind::New,
@@ -157,8 +157,7 @@ pub fn differences(pins: &Pins, tools: &[Arc<str>]) -> Vec<Difference> {
         };
         Some(Difference { tool: Arc::clone(name), kind })
     });
-    let is_gone =
-        |(name, pin): &(&Arc<str>, &Pin)| !pin.let_go && !tools.iter().any(|(tool, _)| tool == *name);
+    let is_gone = |(name, pin): &(&Arc<str>, &Pin)| !pin.let_go && !names.contains(&***name);
     let gone = pins.iter().filter(is_gone);
     let gone = gone.map(|(name, _)| Difference { tool: Arc::clone(name), kind: Kind::Gone });
     there.chain(gone).collect()
@@ -211,7 +210,7 @@ mod tests {
 
     #[track_caller]
     fn check(new: &str, expected: &[&str]) {
-        let found = differences(&pins(&[OLD]), &[new.into()]);
+        let found = differences(&pins(&[OLD]), &by_name(&[new.into()]));
         assert_eq!(found.is_empty(), expected.is_empty(), "{found:?}");
         assert_eq!(changed_members(OLD, new), expected);
     }
@@ -240,12 +239,12 @@ mod tests {
         pins.get_mut("v").unwrap().let_go = true;
         let tools: Vec<Arc<str>> =
             vec![r#"{"name":"n"}"#.into(), OLD.into(), r#"{"name":"n","title":"2"}"#.into()];
-        let found = differences(&pins, &tools);
+        let found = differences(&pins, &by_name(&tools));
         let words: Vec<_> = found.iter().map(|it| (&*it.tool, it.kind.word())).collect();
         assert_eq!(words, [("n", "new"), ("u", "gone")]);
         let back: Vec<Arc<str>> =
             vec![OLD.into(), r#"{"name":"u"}"#.into(), r#"{"name":"v","title":"2"}"#.into()];
-        let found = differences(&pins, &back);
+        let found = differences(&pins, &by_name(&back));
         assert_eq!(found, [Difference { tool: "v".into(), kind: Kind::Changed }]);
     }
 }

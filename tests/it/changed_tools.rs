@@ -86,6 +86,26 @@ fn a_changed_tool_is_held_back_until_it_is_approved_also_by_the_next_bridge() {
 }
 
 #[test]
+fn the_call_that_starts_a_changed_server_does_not_reach_the_changed_tool() {
+    let room = Room::new().server_with("s", &OLD, "on_tool_change = 'quarantine'");
+    first(&room).end();
+    fs::write(
+        room.path("scripts/s"),
+        format!("record $ROOM/record\n{NEW}").replace("$ROOM", room.path("").to_str().unwrap()),
+    )
+    .unwrap();
+    let mut bridge = room.start();
+    bridge.initialize();
+    assert_eq!(shown(&mut bridge), ["s__list", "s__read"], "as they are stored");
+    let answer = bridge.call("s__read", json!({}));
+    assert_eq!(answer["error"]["data"]["kind"], "quarantined", "{answer}");
+    assert!(room.recorded("record", "tools/call").is_empty());
+    let rows = bridge.rows("SELECT server, tool, outcome, error_kind FROM tool_calls");
+    assert_eq!(json!(rows), json!([["s", "read", "rejected", "quarantined"]]));
+    check_held(&mut bridge);
+}
+
+#[test]
 fn what_is_approved_while_no_bridge_runs_is_shown_by_the_next() {
     let room = room("quarantine");
     let mut bridge = first(&room);

@@ -1,7 +1,9 @@
 //! Tools that are not what they were when they were first seen, of all servers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use crate::catalog::{Off, Why};
 use crate::config::tools::OnChange;
 use crate::list::List;
 use crate::names::ServerName;
@@ -116,6 +118,17 @@ impl Offers {
             )
         });
         idle.flatten().collect()
+    }
+
+    /// The tool that has this name, if it is held back now: its server may have said that it is another one after
+    /// its way was found. Costs next to nothing while nothing is held back.
+    #[must_use]
+    pub fn held_back(&self, shown: &str) -> Option<Off> {
+        if !self.holds_back.load(Ordering::Acquire) {
+            return None;
+        }
+        let catalog = Arc::clone(&self.view.borrow().catalog);
+        catalog.off(shown).filter(|off| off.why == Why::Quarantined).cloned()
     }
 
     /// The tool of a server that is called so; asked before the server has said what it has.

@@ -49,13 +49,13 @@ impl Standing {
         }
         let tools_by_name = pin::by_name(tools);
         if !pins.is_empty() {
-            for (name, definition) in tools_by_name {
+            for (name, definition) in &tools_by_name {
                 // Two copies of the same would be kept.
-                if let Some(pin) = pins.get_mut(&name).filter(|pin| pin.definition == *definition) {
+                if let Some(pin) = pins.get_mut(name).filter(|pin| pin.definition == **definition) {
                     pin.definition = Arc::clone(definition);
                 }
             }
-            self.differences = pin::differences(pins, tools);
+            self.differences = pin::differences(pins, &tools_by_name);
             return Vec::new();
         }
         self.differences.clear();
