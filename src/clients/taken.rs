@@ -79,7 +79,9 @@ pub fn take(client: Client, slot: &Slot) -> Result<Taken, String> {
             key if HIDING_KEYS.contains(&key) => {
                 let hides = value.as_array().is_none_or(|tools| !tools.elements().is_empty());
                 if hides {
-                    return Err(format!("hides some of its tools ({key}), which the bridge cannot do yet"));
+                    return Err(format!(
+                        "hides some of its tools ({key}), which stands elsewhere here: deny in [servers.NAME.tools]"
+                    ));
                 }
             }
             "envFile" => return Err("reads its variables from a file (envFile)".to_owned()),

@@ -121,11 +121,21 @@ impl Offers {
     pub fn load(&self) {
         let order = Arc::clone(&self.lock().order);
         let stored = self.stored(&order.iter().collect::<Vec<_>>());
-        let pins = self.pins(order.iter().map(|known| known.server.clone()).collect());
+        let pins = || self.pins(order.iter().map(|known| known.server.clone()).collect());
+        if order.iter().any(|known| known.on_tool_change == OnChange::Quarantine) {
+            let pins = pins();
+            let mut state = self.lock();
+            state.fill(stored);
+            self.journal.tools_pinned(state.judge(pins));
+            return self.publish(&state);
+        }
+        // Nothing is held back, and nobody has to wait for what is pinned.
         let mut state = self.lock();
         state.fill(stored);
-        self.journal.tools_pinned(state.judge(pins));
         self.publish(&state);
+        drop(state);
+        let pins = pins();
+        self.journal.tools_pinned(self.lock().judge(pins));
     }
 
     /// Other servers from here on. What is known of one that is launched as before stays; of the others the
@@ -262,11 +272,11 @@ impl Offers {
             wanted.map(|known| known.server.clone()).collect()
         };
         let own = Each { tools: self.own.clone(), ..Each::default() };
+        let unread = Standing::default();
         let theirs = state.order.iter().filter_map(|known| {
             let items =
                 Each::of(|list| kept(known).and_then(|kept| kept.items(list)).unwrap_or_default().to_vec());
-            let standing = state.standing.get(&known.server);
-            let held = standing.map(|standing| standing.held(known.on_tool_change)).unwrap_or_default();
+            let held = state.standing.get(&known.server).unwrap_or(&unread).held(known.on_tool_change);
             let shape = Shape { rules: Arc::clone(&known.rules), held };
             kept(known).map(|_| Offer { server: Some(known.server.clone()), items, shape })
         });

@@ -173,7 +173,7 @@ fn json_has_every_tool_and_the_limits_of_clients() {
         .iter()
         .map(|it| (&it["tool"], &it["change"], &it["members"], &it["held"]))
         .collect();
-    insta::assert_snapshot!(format!("{words:?}"), @"");
+    insta::assert_snapshot!(format!("{words:?}"), @r#"[(String("search_code"), String("changed"), Array [String("description"), String("inputSchema")], Bool(true)), (String("send"), String("new"), Array [], Bool(true)), (String("old"), String("gone"), Array [], Bool(false))]"#);
     assert_eq!((&changes[0]["now"]["name"], &changes[2]["now"]), (&json!("search_code"), &Value::Null));
 }
 

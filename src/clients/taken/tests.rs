@@ -62,7 +62,7 @@ fn what_the_bridge_would_do_otherwise_stays_and_is_named() {
         assert_eq!(stays(entry), over_http);
     }
     insta::assert_snapshot!(stays(r#"{"command": "x", "envFile": "/e"}"#), @"reads its variables from a file (envFile)");
-    insta::assert_snapshot!(stays(r#"{"command": "x", "disabledTools": ["a"]}"#), @"hides some of its tools (disabledTools), which the bridge cannot do yet");
+    insta::assert_snapshot!(stays(r#"{"command": "x", "disabledTools": ["a"]}"#), @"hides some of its tools (disabledTools), which stands elsewhere here: deny in [servers.NAME.tools]");
     insta::assert_snapshot!(stays(r#"{"command": "./x"}"#), @"has a command that is relative to a folder that only VS Code knows");
     insta::assert_snapshot!(stays(r#"{"command": "x", "cwd": "w"}"#), @"has a cwd that is relative to a folder that only VS Code knows");
     insta::assert_snapshot!(stays(r#"{"command": {"path": "x"}}"#), @r#"has something in "command" that is no text"#);
