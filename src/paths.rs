@@ -10,6 +10,9 @@ use directories::ProjectDirs;
 
 use crate::names::ServerName;
 
+/// What the log file of hubs is called, without the end `.log`.
+pub const HUB_LOG_STEM: &str = "hub";
+
 /// What a user gave in place of the platform's own places. An empty path counts as none.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -85,13 +88,13 @@ impl Paths {
     /// should hold share one file; the configuration allows only one of them.
     #[must_use]
     pub fn server_log(&self, server: &ServerName) -> PathBuf {
-        self.logs_dir.join(format!("{}.log", server.slug()))
+        self.logs_dir.join(format!("{}.log", log_stem(server)))
     }
 
     /// Where hubs write their log.
     #[must_use]
     pub fn hub_log(&self) -> PathBuf {
-        self.logs_dir.join("hub.log")
+        self.logs_dir.join(format!("{HUB_LOG_STEM}.log"))
     }
 
     /// Makes the data folder and the folders in it. On Unix they are this user's alone (0700), an
@@ -169,6 +172,14 @@ fn is_private(_path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// What a server's log file is called, without the end `.log`. One whose name would be the hub's, also where a file system
+/// takes capitals for small letters, has a point in it, as no other server's has.
+#[must_use]
+pub fn log_stem(server: &ServerName) -> String {
+    let slug = server.slug();
+    if slug.eq_ignore_ascii_case(HUB_LOG_STEM) { format!("{slug}.server") } else { slug }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +198,15 @@ mod tests {
         assert_eq!(paths.config_file, Some(std::env::current_dir().unwrap().join("some.toml")));
         let log = paths.server_log(&ServerName::parse("my.server/../x").unwrap());
         assert_eq!(log, paths.data_dir.join("logs").join("my_server____x.log"));
+    }
+
+    #[test]
+    fn no_servers_log_is_the_hubs() {
+        let paths = in_dir(Path::new("/d"));
+        let log = |name| paths.server_log(&ServerName::parse(name).unwrap());
+        assert_eq!(log("hub"), paths.logs_dir.join("hub.server.log"));
+        assert_eq!(log("Hub"), paths.logs_dir.join("Hub.server.log"));
+        assert_eq!(log("hub.server"), paths.logs_dir.join("hub_server.log"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::cli::logs::Args;
 use crate::config;
 use crate::config::mistake::suggestion;
 use crate::names::ServerName;
-use crate::paths::Paths;
+use crate::paths::{Paths, log_stem};
 use crate::store::read::Reader;
 
 /// A longer name of a source pushes its own lines to the right, and no others.
@@ -124,6 +124,6 @@ impl Screen {
 
 /// The name of a server whose log file is called like this.
 pub fn server_of(stem: &str, known: &[String]) -> String {
-    let is_its = |name: &&String| ServerName::parse(name).is_ok_and(|name| name.slug() == stem);
+    let is_its = |name: &&String| ServerName::parse(name).is_ok_and(|name| log_stem(&name) == stem);
     known.iter().find(is_its).map_or_else(|| stem.to_owned(), Clone::clone)
 }

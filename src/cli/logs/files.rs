@@ -8,7 +8,7 @@ use crate::cli::logs::entry::{Entry, Wanted, server_of};
 use crate::cli::words;
 use crate::downstream::stderr::shown;
 use crate::names::ServerName;
-use crate::paths::Paths;
+use crate::paths::{HUB_LOG_STEM as HUB, Paths, log_stem};
 use crate::store::stamp;
 
 /// No more than the end of a file is looked at, in bytes.
@@ -20,9 +20,6 @@ const TURN_BYTES: usize = 1024 * 1024;
 /// So much of a line is kept until its end comes, in bytes.
 const LINE_BYTES_MAX: usize = 4 * 1024;
 
-/// What the log of hubs is called.
-const HUB: &str = "hub";
-
 /// The hub's log has a line for each event that the record has too.
 const IN_THE_RECORD: &str = " server event ";
 
@@ -30,6 +27,8 @@ const IN_THE_RECORD: &str = " server event ";
 pub struct Files {
     folder: PathBuf,
     wanted: Wanted,
+    /// Whether the hub's log is one of them.
+    hub: bool,
     all: Vec<Followed>,
 }
 
@@ -37,6 +36,7 @@ pub struct Files {
 struct Followed {
     path: PathBuf,
     source: String,
+    is_hub: bool,
     file: Option<File>,
     at: u64,
     /// The beginning of a line whose end has not come yet.
@@ -46,7 +46,12 @@ struct Followed {
 impl Files {
     /// Nothing is read yet.
     pub fn new(paths: &Paths, wanted: &Wanted) -> Self {
-        Self { folder: paths.logs_dir.clone(), wanted: wanted.clone(), all: Vec::new() }
+        Self { folder: paths.logs_dir.clone(), wanted: wanted.clone(), hub: true, all: Vec::new() }
+    }
+
+    /// Only what servers wrote.
+    pub fn of_servers(paths: &Paths, wanted: &Wanted) -> Self {
+        Self { hub: false, ..Self::new(paths, wanted) }
     }
 
     /// The newest lines, so many of each file at most; one without an end is left for later when they are followed.
@@ -56,12 +61,12 @@ impl Files {
         let mut all = std::mem::take(&mut self.all);
         for followed in &mut all {
             let end = followed.end(follow);
-            let mut found = self.of(&followed.source, end);
+            let mut found = self.of(followed, end);
             if found.len() < lines {
                 let older = ["log.old", "log.1"].map(|end| followed.path.with_extension(end));
                 let older = older.iter().filter_map(|path| read_end(path).ok());
                 let older = older.flat_map(|(bytes, written_ms)| dated(&bytes, written_ms));
-                found.splice(..0, self.of(&followed.source, older.collect()));
+                found.splice(..0, self.of(followed, older.collect()));
             }
             entries.extend(found.drain(found.len().saturating_sub(lines)..));
         }
@@ -79,7 +84,7 @@ impl Files {
             // A file that cannot be read now is tried again.
             let added = followed.added().unwrap_or_default();
             let dated = added.iter().map(|line| own_time(line).unwrap_or_else(|| (now_ms, line.clone())));
-            entries.extend(self.of(&followed.source, dated.collect()));
+            entries.extend(self.of(followed, dated.collect()));
         }
         self.all = all;
         entries
@@ -96,23 +101,26 @@ impl Files {
             let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_new) else {
                 continue;
             };
-            let source = if stem == HUB { HUB.to_owned() } else { server_of(stem, &self.wanted.known) };
-            if self.is_wanted(stem) {
-                self.all.push(Followed { path, source, file: None, at: 0, line: Vec::new() });
+            let is_hub = stem == HUB;
+            let source = if is_hub { HUB.to_owned() } else { server_of(stem, &self.wanted.known) };
+            let is_wanted = if is_hub { self.hub } else { self.is_wanted(stem) };
+            if is_wanted {
+                self.all.push(Followed { path, source, is_hub, file: None, at: 0, line: Vec::new() });
             }
         }
     }
 
-    /// What a server writes is no session's; the hub's log is looked through line by line.
+    /// What a server writes is no session's.
     fn is_wanted(&self, stem: &str) -> bool {
-        let is_its = |server: &String| ServerName::parse(server).is_ok_and(|name| name.slug() == stem);
-        stem == HUB || self.wanted.session.is_none() && self.wanted.server.as_ref().is_none_or(is_its)
+        let is_its = |server: &String| ServerName::parse(server).is_ok_and(|name| log_stem(&name) == stem);
+        self.wanted.session.is_none() && self.wanted.server.as_ref().is_none_or(is_its)
     }
 
-    fn of(&self, source: &str, lines: Vec<(i64, String)>) -> Vec<Entry> {
-        let entry = |(at_ms, text): (i64, String)| Entry { at_ms, source: source.to_owned(), text };
+    /// What is wanted of a file's lines; the hub's log is looked through line by line.
+    fn of(&self, followed: &Followed, lines: Vec<(i64, String)>) -> Vec<Entry> {
+        let entry = |(at_ms, text): (i64, String)| Entry { at_ms, source: followed.source.clone(), text };
         let is_told = |entry: &Entry| {
-            entry.source != HUB
+            !followed.is_hub
                 || !entry.text.contains(IN_THE_RECORD)
                     && self.wanted.server.as_ref().is_none_or(|server| is_of_server(&entry.text, server))
                     && self.wanted.session.as_ref().is_none_or(|session| is_of_session(&entry.text, session))

@@ -53,6 +53,16 @@ fn a_line_has_its_time_its_source_and_nothing_that_moves_a_terminal() {
 }
 
 #[test]
+fn a_server_that_is_called_hub_is_not_the_hub() {
+    let (_room, paths) = place();
+    append(&paths, "hub.log", b"2026-11-21T21:00:00.500Z  INFO bridge: hub serves\n");
+    append(&paths, "hub.server.log", b"mine server event\n");
+    let wanted = Wanted { server: Some("hub".into()), known: vec!["hub".into()], ..Wanted::default() };
+    assert_eq!(told(&Files::new(&paths, &wanted).last(10, false)), ["hub mine server event"]);
+    assert_eq!(told(&Files::of_servers(&paths, &wanted).last(10, false)), ["hub mine server event"]);
+}
+
+#[test]
 fn of_the_hubs_log_only_what_is_asked_for_is_shown() {
     let (_room, paths) = place();
     let line = |rest: &str| format!("2026-11-21T21:00:00.500Z  INFO bridge: {rest}\n").into_bytes();

@@ -203,6 +203,5 @@ pub fn last_written(paths: &Paths, server: Option<&str>) -> Vec<String> {
     let Some(server) = server else { return Vec::new() };
     let wanted =
         Wanted { server: Some(server.to_owned()), known: vec![server.to_owned()], ..Wanted::default() };
-    let entries = Files::new(paths, &wanted).last(WRITTEN_MAX, false);
-    entries.into_iter().filter(|entry| entry.source == server).map(|entry| entry.text).collect()
+    Files::of_servers(paths, &wanted).last(WRITTEN_MAX, false).into_iter().map(|entry| entry.text).collect()
 }
