@@ -41,6 +41,23 @@ pub enum Variables {
     Editor,
 }
 
+/// What a client counts of the name under which it shows a tool. It hides those that are too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameLimit {
+    /// So many characters at most, with the name of the server's entry.
+    pub chars_max: usize,
+    /// So many of them are neither the entry's nor the tool's.
+    beside: usize,
+}
+
+impl NameLimit {
+    /// How many characters a tool of this name has there.
+    #[must_use]
+    pub fn chars(self, entry: &str, tool: &str) -> usize {
+        entry.chars().count() + self.beside + tool.chars().count()
+    }
+}
+
 impl Client {
     /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 6] =
@@ -90,6 +107,25 @@ impl Client {
     /// Whether it reads plain JSON only: a comment in its file, and it sees no servers at all.
     const fn is_strict(self) -> bool {
         matches!(self, Self::ClaudeDesktop | Self::ClaudeCode)
+    }
+
+    /// How many tools it takes at most, of all its servers together; `None` if no limit is known.
+    #[must_use]
+    pub const fn tools_max(self) -> Option<usize> {
+        match self {
+            Self::Vscode => Some(128),
+            Self::Windsurf => Some(100),
+            _ => None,
+        }
+    }
+
+    /// How long a tool's name may be.
+    #[must_use]
+    pub const fn names(self) -> NameLimit {
+        match self {
+            Self::Cursor => NameLimit { chars_max: 60, beside: 1 },
+            _ => NameLimit { chars_max: 64, beside: "mcp____".len() },
+        }
     }
 
     /// What it replaces in an entry.

@@ -6,7 +6,6 @@ use crate::catalog::{Catalog, Clash, Offer};
 use crate::cli::doctor::clients::Entered;
 use crate::cli::doctor::finding::Finding;
 use crate::cli::words;
-use crate::clients::Client;
 use crate::list::List;
 use crate::names::{self, SEPARATOR, SHOWN_NAME_CHARS_MAX, ServerName};
 
@@ -102,11 +101,7 @@ fn some(names: &[String]) -> String {
 }
 
 fn too_many(tools: usize, entered: &Entered) -> Option<Finding> {
-    let most = match entered.client {
-        Client::Vscode => 128,
-        Client::Windsurf => 100,
-        _ => return None,
-    };
+    let most = entered.client.tools_max()?;
     let title = entered.client.title();
     let message = format!("takes {most} tools, and there are {}", words::count(tools as u64));
     let advice = "show less of them: enabled = false, or allow and deny, in a server's entry";
@@ -115,16 +110,14 @@ fn too_many(tools: usize, entered: &Entered) -> Option<Finding> {
 
 /// A client counts the name of the bridge's entry in.
 fn too_long(offers: &[Offer], entered: &Entered) -> Option<Finding> {
-    let (before, most) = match entered.client {
-        Client::Cursor => (1, 60),
-        _ => ("mcp____".len(), 64),
-    };
+    let limit = entered.client.names();
+    let most = limit.chars_max;
     let shown = |server: &Option<ServerName>, tool: &str| {
         server.as_ref().map_or_else(|| tool.to_owned(), |server| names::shown(server, tool))
     };
     let all =
         offers.iter().flat_map(|offer| named(offer).into_iter().map(|tool| shown(&offer.server, &tool)));
-    let is_over = |name: &String| entered.entry.chars().count() + before + name.chars().count() > most;
+    let is_over = |name: &String| limit.chars(&entered.entry, name) > most;
     let over: Vec<String> = all.filter(is_over).collect();
     let message = format!(
         "hides {}: with that of its entry {} the name has more than {most} characters: {}",
@@ -140,6 +133,7 @@ fn too_long(offers: &[Offer], entered: &Entered) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::catalog::Shape;
+    use crate::clients::Client;
     use crate::list::Each;
 
     fn offer(server: &str, tools: impl IntoIterator<Item = String>, uris: &[&str]) -> Offer {

@@ -16,11 +16,11 @@ pub enum Limit {
 
 /// What is known of a client.
 const fn of(client: Client) -> Option<Limit> {
-    match client {
-        Client::Vscode => Some(Limit::Tools(128)),
-        Client::Windsurf => Some(Limit::Tools(100)),
-        Client::Cursor => Some(Limit::NameChars(60)),
-        Client::ClaudeDesktop | Client::ClaudeCode | Client::Zed => None,
+    match (client.tools_max(), client) {
+        (Some(max), _) => Some(Limit::Tools(max)),
+        // The other clients' room for names is larger than any name of ours.
+        (None, Client::Cursor) => Some(Limit::NameChars(client.names().chars_max)),
+        (None, _) => None,
     }
 }
 
@@ -74,8 +74,8 @@ pub fn measure(catalog: &Catalog, client: Option<Client>) -> Vec<Measure> {
         None => Client::ALL.into_iter().filter(|client| of(*client).is_some()).collect(),
     };
     let tools = catalog.all(List::Tools);
-    let chars = || tools.iter().map(|tool| ENTRY.len() + tool.key.chars().count());
-    let one = |client| {
+    let one = |client: Client| {
+        let chars = || tools.iter().map(|tool| client.names().chars(ENTRY, &tool.key));
         let limit = of(client);
         let (here, over) = match limit {
             None => (tools.len(), 0),

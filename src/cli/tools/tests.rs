@@ -92,7 +92,7 @@ fn the_screen_fits_80_columns_and_says_what_is_too_much() {
     together    132    1     2  5,628   1,407
 
     CLIENT    TAKES AT MOST                                   HERE
-    Cursor    60 characters in the entry's name and a tool's    20
+    Cursor    60 characters in the entry's name and a tool's    21
     VS Code   128 tools, with those of other servers           132
     Windsurf  100 tools, with those of other servers           132
 
@@ -159,7 +159,7 @@ fn json_has_every_tool_and_the_limits_of_clients() {
     insta::assert_snapshot!(format!("{tool}\n{}\n{}", json["total"], json["clients"][0]), @r#"
     {"bytes":97,"change":null,"described":true,"renamed":true,"server":"github","shown":"github__whoami","state":"shown","tokens":24,"tool":"get_me"}
     {"bytes":97,"held":2,"off":1,"server":null,"tokens":24,"tools":1}
-    {"client":"cursor","here":20,"limit":60,"of":"nameChars","over":0}
+    {"client":"cursor","here":21,"limit":60,"of":"nameChars","over":0}
     "#);
     let one = figures(None, Some(Client::Zed)).json();
     assert_eq!(
