@@ -14,18 +14,19 @@ use ratatui::crossterm::event::Event;
 
 use crate::cli::top::sight::Watcher;
 use crate::cli::top::state::{Deed, Next, Top};
-use crate::cli::{restart, server, terminal};
+use crate::cli::{restart, server, switch, terminal, words};
 use crate::paths::Paths;
 
 /// How often it is looked what the bridges do.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Watch the servers at work, and restart, stop or start them
+/// Watch the servers at work, and restart, stop, start or disable them
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "It shows for each server its state, calls per second, how long they took, how
 many run and wait, and below the last errors and what the chosen server wrote.
 Keys: arrows or j and k choose a server, r restarts it, s stops or starts it,
-? explains, q ends. Without a bridge it waits for one.
+d switches it off in the configuration, ? explains, q ends. Without a bridge it
+waits for one.
 
 Without a terminal there is bridge status --watch.
 
@@ -76,6 +77,7 @@ fn begin(deed: Deed, paths: &Paths) -> io::Result<Receiver<Result<String, String
             Deed::Restart(name) => restart::restart(&paths, name, &mut out),
             Deed::Stop(name) => server::stop(&paths, name, &mut out),
             Deed::Start(name) => server::start(&paths, name, &mut out),
+            Deed::Disable(name) => disable(&paths, name, &mut out),
         };
         let said = String::from_utf8_lossy(&out).trim().replace('\n', "; ");
         // Nobody hears it when the screen is gone.
@@ -83,4 +85,11 @@ fn begin(deed: Deed, paths: &Paths) -> io::Result<Receiver<Result<String, String
     };
     std::thread::Builder::new().name("deed".to_owned()).spawn(work)?;
     Ok(done)
+}
+
+fn disable(paths: &Paths, name: &str, out: &mut impl io::Write) -> anyhow::Result<()> {
+    let switched = switch::switch(&[name.to_owned()], paths, false)?;
+    let how = if switched.iter().any(|switched| switched.changed) { "is switched" } else { "was already" };
+    words::say(out, &format!("{name} {how} off; bridge enable {name} switches it on again"))?;
+    Ok(())
 }

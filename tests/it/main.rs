@@ -44,6 +44,7 @@ fn a_scripted_server_is_called_through_the_bridge() {
 }
 
 mod accounting;
+#[cfg(unix)]
 mod adds;
 mod changed_tools;
 mod clients;

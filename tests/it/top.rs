@@ -107,6 +107,27 @@ fn top_draws_restarts_stops_and_gives_the_terminal_back() {
 }
 
 #[test]
+fn top_switches_a_server_off_when_it_is_told_so_twice() {
+    let room = Room::new().server("s", &[]).server("t", &[]);
+    let _bridge = room.start_with_door();
+    let config = || std::fs::read_to_string(room.path("config.toml")).unwrap();
+    let before = config();
+    let mut screen = Screen::start(&room, &["top"], (80, 24));
+    screen.shows("> s");
+    screen.press("d");
+    screen.shows("Switch s off? Its entry stays. [y/N]");
+    screen.press("n");
+    screen.shows("q quit");
+    assert_eq!(config(), before);
+    screen.press("dy");
+    screen.shows("s is switched off; bridge enable s switches it on again");
+    screen.shows("> t");
+    assert!(config().contains("enabled = false"), "{}", config());
+    screen.press("q");
+    screen.ends();
+}
+
+#[test]
 fn top_waits_for_a_bridge_goes_on_beside_one_that_hangs_and_ends_with_a_signal() {
     let room = Room::new().server("s", &[]);
     let screen = Screen::start(&room, &["top"], (80, 24));

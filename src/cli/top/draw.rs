@@ -1,5 +1,7 @@
 //! The picture of a screen's state, on as many rows and columns as there are.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -16,15 +18,24 @@ use crate::cli::words;
 /// How wide a sparkline is.
 const SPARK: u16 = 12;
 
+/// What is said of a server or a deed takes so many rows at most.
+const TEXT_ROWS_MAX: u16 = 3;
+
 /// Errors and stderr need so many rows beside the servers.
 const ROOMY: u16 = 12;
 
-const KEYS: &str = "↑↓ choose  r restart  s stop/start  ? help  q quit";
+/// The first that fits.
+const KEYS: [&str; 3] = [
+    "↑↓ choose  r restart  s stop/start  d disable  ? help  q quit",
+    "↑↓  r restart  s stop  d disable  ? help  q quit",
+    "? help  q quit",
+];
 
 const HELP: &str = "\
 ↑ ↓ j k   choose a server
 r         restart it: new processes, and its failures are forgotten
 s         stop it until somebody starts it, or start it again
+d         switch it off in the configuration, which keeps its entry
 ?         this page; any key closes it
 q Esc     the end
 
@@ -32,13 +43,54 @@ CALLS/S   calls that ended in the last second
 P50       how long they took, in the middle; LATENCY a bar a second
 RUN       requests under way     QUEUE  how many wait for their turn";
 
+/// A figure of each server.
+struct Column {
+    title: &'static str,
+    width: u16,
+    /// It is there on a screen of so many columns.
+    from: u16,
+    alignment: Alignment,
+    of: fn(&Seen, Letters) -> String,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::number("CALLS/S", 7, 28, |seen, _| format!("{:.1}", seen.rate)),
+    Column::number("P50", 6, 40, |seen, _| {
+        let last = seen.took_us.iter().rev().find(|us| **us > 0);
+        last.map_or_else(|| "-".to_owned(), |us| words::micros(*us))
+    }),
+    Column {
+        title: "LATENCY",
+        width: SPARK,
+        from: 70,
+        alignment: Alignment::Left,
+        of: |seen, letters| spark(letters, &seen.took_us, usize::from(SPARK)),
+    },
+    Column::number("RUN", 4, 33, |seen, _| seen.in_flight.to_string()),
+    Column::number("QUEUE", 7, 48, |seen, _| format!("{}/{}", seen.waiting.0, seen.waiting.1)),
+    Column::number("RESTARTS", 8, 57, |seen, _| seen.restarts.to_string()),
+];
+
+impl Column {
+    const fn number(title: &'static str, width: u16, from: u16, of: fn(&Seen, Letters) -> String) -> Self {
+        Self { title, width, from, alignment: Alignment::Right, of }
+    }
+
+    fn cell(&self, text: String) -> Cell<'static> {
+        Cell::from(Text::from(text).alignment(self.alignment))
+    }
+}
+
 /// Draws it.
 pub fn draw(frame: &mut Frame<'_>, top: &Top) {
     let area = frame.area();
+    let (text, style) = footer(top, area.width);
+    let (text, rows) = fitted(&text, area);
+    let last = Paragraph::new(text).style(style);
     let [head, body, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(area);
-    frame.render_widget(Paragraph::new(title(top)), head);
-    frame.render_widget(footer(top), foot);
+        Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(rows)]).areas(area);
+    frame.render_widget(Paragraph::new(title(top, area.width)), head);
+    frame.render_widget(last, foot);
     match top.sight.as_ref() {
         None => center(frame, body, "The bridges are asked …"),
         Some(sight) if sight.bridges == 0 && sight.servers.is_empty() => {
@@ -59,26 +111,43 @@ pub fn draw(frame: &mut Frame<'_>, top: &Top) {
     }
 }
 
-fn title(top: &Top) -> String {
+fn title(top: &Top, columns: u16) -> String {
     let Some(sight) = &top.sight else { return "bridge top".to_owned() };
     // The sum of nothing is -0.
     let rate = sight.servers.iter().map(|seen| seen.rate).sum::<f64>().abs();
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    format!(
-        "bridge top  {}, {}, {}, {rate:.1} calls/s",
+    let text = format!(
+        "{}, {}, {}, {rate:.1} calls/s",
         counted(sight.bridges, "bridge"),
         counted(sight.clients, "client"),
         counted(sight.servers.len(), "server"),
-    )
+    );
+    let whole = format!("bridge top  {text}");
+    if whole.len() > usize::from(columns) { text } else { whole }
 }
 
-fn footer(top: &Top) -> Paragraph<'_> {
+/// What fits of a text that may be longer than a row, and how many rows it takes.
+fn fitted(text: &str, area: Rect) -> (String, u16) {
+    let most = TEXT_ROWS_MAX.min(area.height / 4).max(1);
+    let wrapped = words::wrapped(text, area.width);
+    let lines: Vec<&str> = wrapped.lines().take(usize::from(most)).collect();
+    (lines.join("\n"), u16::try_from(lines.len()).unwrap_or(1))
+}
+
+/// What stands in the last row: a question, else what is wrong, else what came of a deed, else the keys.
+fn footer(top: &Top, columns: u16) -> (Cow<'_, str>, Style) {
     let troubles = top.sight.as_ref().map(|sight| sight.troubles.join("; ")).filter(|text| !text.is_empty());
-    match (troubles, &top.said) {
-        (Some(trouble), _) => Paragraph::new(trouble).style(Color::Red),
-        (None, Some(Err(error))) => Paragraph::new(error.as_str()).style(Color::Red),
-        (None, Some(Ok(said))) => Paragraph::new(said.as_str()),
-        (None, None) => Paragraph::new(KEYS).style(Modifier::DIM),
+    match (&top.asked, troubles, &top.said) {
+        (Some(name), _, _) => {
+            (format!("Switch {name} off? Its entry stays. [y/N]").into(), Modifier::BOLD.into())
+        }
+        (None, _, Some(Err(error))) => (error.into(), Color::Red.into()),
+        (None, Some(trouble), _) => (trouble.into(), Color::Red.into()),
+        (None, None, Some(Ok(said))) => (said.into(), Style::new()),
+        (None, None, None) => {
+            let fits = |keys: &&str| keys.chars().count() <= usize::from(columns);
+            (KEYS.into_iter().find(fits).unwrap_or_default().into(), Modifier::DIM.into())
+        }
     }
 }
 
@@ -87,23 +156,27 @@ fn all(frame: &mut Frame<'_>, area: Rect, top: &Top, sight: &Sight) {
     if area.height < ROOMY {
         return servers(frame, area, top, sight);
     }
+    let because = top.chosen().filter(|seen| !seen.because.is_empty());
+    let because = because.map(|seen| format!("{} is {}: {}", seen.name, seen.state, seen.because));
+    let (because, because_rows) = fitted(&because.unwrap_or_default(), area);
     let [table, why, errors, wrote] = Layout::vertical([
         Constraint::Length(rows.min(area.height / 2)),
-        Constraint::Length(1),
+        Constraint::Length(because_rows),
         Constraint::Fill(1),
         Constraint::Fill(1),
     ])
     .areas(area);
     servers(frame, table, top, sight);
-    if let Some(seen) = top.chosen().filter(|seen| !seen.because.is_empty()) {
-        let text = format!("{} is {}: {}", seen.name, seen.state, seen.because);
-        frame.render_widget(Paragraph::new(text).style(Modifier::DIM), why);
-    }
+    frame.render_widget(Paragraph::new(because).style(Modifier::DIM), why);
+    let shown = sight.errors.get(..usize::from(errors.height).min(sight.errors.len())).unwrap_or_default();
+    let width = shown.iter().map(|entry| entry.source.chars().count()).max().unwrap_or_default();
     let line = |entry: &Entry| {
         let at = Timestamp::from_millisecond(entry.at_ms).unwrap_or_default().to_zoned(top.zone.clone());
-        Line::from(format!("{}  {}  {}", at.strftime("%H:%M:%S"), entry.source, entry.text))
+        // Whose session it was is in bridge logs.
+        let text = entry.text.split(", session ").next().unwrap_or_default();
+        Line::from(format!("{}  {:width$}  {text}", at.strftime("%H:%M:%S"), entry.source))
     };
-    let lines: Vec<Line<'_>> = sight.errors.iter().take(usize::from(errors.height)).map(line).collect();
+    let lines: Vec<Line<'_>> = shown.iter().map(line).collect();
     let text = if lines.is_empty() { Text::from("none") } else { lines.into() };
     under(frame, errors, "last errors", text);
     let room = usize::from(wrote.height).saturating_sub(1);
@@ -116,52 +189,26 @@ fn all(frame: &mut Frame<'_>, area: Rect, top: &Top, sight: &Sight) {
 
 fn servers(frame: &mut Frame<'_>, area: Rect, top: &Top, sight: &Sight) {
     let many = sight.bridges > 1;
-    let numbers = |text: &'static str| Cell::from(Text::from(text).alignment(Alignment::Right));
-    let header = Row::new([
-        Cell::from("SERVER"),
-        Cell::from("STATE"),
-        numbers("CALLS/S"),
-        numbers("P50"),
-        Cell::from("LATENCY"),
-        numbers("RUN"),
-        numbers("QUEUE"),
-        numbers("RESTARTS"),
-    ]);
-    let widths = [
-        Constraint::Min(8),
-        Constraint::Length(9),
-        Constraint::Length(7),
-        Constraint::Length(6),
-        Constraint::Length(SPARK),
-        Constraint::Length(4),
-        Constraint::Length(7),
-        Constraint::Length(8),
-    ];
-    let table = Table::new(sight.servers.iter().map(|seen| row(seen, many, top.letters)), widths)
+    let shown: Vec<&Column> = COLUMNS.iter().filter(|column| column.from <= area.width).collect();
+    let titles = shown.iter().map(|column| column.cell(column.title.to_owned()));
+    let header = Row::new([Cell::from("SERVER"), Cell::from("STATE")].into_iter().chain(titles));
+    let widths = [Constraint::Min(8), Constraint::Length(9)].into_iter();
+    let widths = widths.chain(shown.iter().map(|column| Constraint::Length(column.width)));
+    let rows = sight.servers.iter().map(|seen| {
+        let name = match seen.bridge.filter(|_| many) {
+            Some(pid) => format!("{} @{pid}", seen.name),
+            None => seen.name.clone(),
+        };
+        let state = Span::styled(seen.state.clone(), colour(&seen.state));
+        let figures = shown.iter().map(|column| column.cell((column.of)(seen, top.letters)));
+        Row::new([Cell::from(name), Cell::from(state)].into_iter().chain(figures))
+    });
+    let table = Table::new(rows, widths)
         .header(header.style(Modifier::BOLD))
         .highlight_symbol("> ")
         .row_highlight_style(Modifier::REVERSED);
     let mut state = TableState::new().with_selected(top.place());
     frame.render_stateful_widget(table, area, &mut state);
-}
-
-fn row(seen: &Seen, many: bool, letters: Letters) -> Row<'_> {
-    let number = |text: String| Cell::from(Text::from(text).alignment(Alignment::Right));
-    let name = match seen.bridge.filter(|_| many) {
-        Some(pid) => format!("{} @{pid}", seen.name),
-        None => seen.name.clone(),
-    };
-    let last = seen.took_us.iter().rev().find(|us| **us > 0);
-    Row::new([
-        Cell::from(name),
-        Cell::from(Span::styled(seen.state.clone(), colour(&seen.state))),
-        number(format!("{:.1}", seen.rate)),
-        number(last.map_or_else(|| "-".to_owned(), |us| words::micros(*us))),
-        Cell::from(spark(letters, &seen.took_us, usize::from(SPARK))),
-        number(seen.in_flight.to_string()),
-        number(format!("{}/{}", seen.waiting.0, seen.waiting.1)),
-        number(seen.restarts.to_string()),
-    ])
 }
 
 fn colour(state: &str) -> Style {

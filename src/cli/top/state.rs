@@ -26,6 +26,8 @@ pub struct Top {
     pub wrote: Vec<String>,
     /// What became of the last deed.
     pub said: Option<Result<String, String>>,
+    /// The server of which it is asked whether it shall be switched off.
+    pub asked: Option<String>,
     /// Whether the keys are explained.
     pub help: bool,
 }
@@ -39,6 +41,8 @@ pub enum Deed {
     Stop(String),
     /// To start it again.
     Start(String),
+    /// To switch it off in the configuration.
+    Disable(String),
 }
 
 /// What follows from a key.
@@ -58,8 +62,8 @@ impl Top {
     /// Before the first look.
     pub fn new(data_dir: PathBuf) -> Self {
         let (letters, zone) = (Letters::of_locale(), TimeZone::system());
-        let (sight, chosen, wrote, said, help) = (None, None, Vec::new(), None, false);
-        Self { data_dir, letters, zone, sight, chosen, wrote, said, help }
+        let (sight, chosen, wrote, said, asked, help) = (None, None, Vec::new(), None, None, false);
+        Self { data_dir, letters, zone, sight, chosen, wrote, said, asked, help }
     }
 
     /// Every server.
@@ -108,6 +112,14 @@ impl Top {
         if std::mem::take(&mut self.help) {
             return if key.code == KeyCode::Char('q') { Next::Quit } else { Next::Nothing };
         }
+        if let Some(name) = self.asked.take() {
+            return match key.code {
+                KeyCode::Char('y' | 'Y') => self.begins(Deed::Disable(name)),
+                _ => Next::Nothing,
+            };
+        }
+        // What came of the last deed was read.
+        self.said = None;
         let place = self.place().unwrap_or_default();
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => return Next::Quit,
@@ -117,6 +129,7 @@ impl Top {
             KeyCode::Home => return self.chosen_at(0),
             KeyCode::End => return self.chosen_at(usize::MAX),
             KeyCode::Char('r') => return self.deed(|seen| Deed::Restart(seen.name.clone())),
+            KeyCode::Char('d') => self.asked = self.chosen_name().map(str::to_owned),
             KeyCode::Char('s') => {
                 return self.deed(|seen| match seen.state.as_str() {
                     "ready" | "starting" => Deed::Stop(seen.name.clone()),
@@ -136,11 +149,15 @@ impl Top {
     }
 
     fn deed(&mut self, deed: impl Fn(&Seen) -> Deed) -> Next {
-        let Some(deed) = self.chosen().map(deed) else { return Next::Nothing };
+        self.chosen().map(deed).map_or(Next::Nothing, |deed| self.begins(deed))
+    }
+
+    fn begins(&mut self, deed: Deed) -> Next {
         self.said = Some(Ok(match &deed {
             Deed::Restart(name) => format!("{name} is started anew …"),
             Deed::Stop(name) => format!("{name} is being stopped …"),
             Deed::Start(name) => format!("{name} is being started …"),
+            Deed::Disable(name) => format!("{name} is being switched off …"),
         }));
         Next::Do(deed)
     }

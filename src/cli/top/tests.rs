@@ -102,7 +102,7 @@ fn a_calm_bridge() {
 
 
 
-    ↑↓ choose  r restart  s stop/start  ? help  q quit
+    ↑↓ choose  r restart  s stop/start  d disable  ? help  q quit
     ");
 }
 
@@ -118,7 +118,7 @@ fn a_bridge_with_trouble() {
       a-server-with-a-ve stopped       0.0      -                 0   0/100        0
     github is parked: it ended with exit code 3, and has failed too often
      last errors ───────────────────────────────────────────────────────────────────
-    21:00:07  github  call of search failed: outcome_unknown (crashed), after 1.2ms,
+    21:00:07  github  call of search failed: outcome_unknown (crashed), after 1.2ms
     21:00:07  github  exit, process 4711, after 2.1s: crashed: ended with exit code
 
 
@@ -139,6 +139,30 @@ fn a_bridge_with_trouble() {
 }
 
 #[test]
+fn a_small_screen_has_fewer_figures_and_every_word_of_why() {
+    let mut top = top(Some(troubled()));
+    top.wrote = vec!["usage: server-github".into(), "no token: set GITHUB_TOKEN".into()];
+    top.sight.as_mut().unwrap().troubles.clear();
+    insta::assert_snapshot!(picture(&top, 50, 15), @r"
+    2 bridges, 3 clients, 3 servers, 0.5 calls/s
+      SERVER     STATE     CALLS/S    P50  RUN   QUEUE
+    > github @40 parked        0.0      -    0   0/100
+      files @400 no answer     0.5      -   10  37/100
+      a-server-w stopped       0.0      -    0   0/100
+    github is parked: it ended with exit code 3, and
+      has failed too often
+     last errors ─────────────────────────────────────
+    21:00:07  github  call of search failed: outcome_u
+    21:00:07  github  exit, process 4711, after 2.1s:
+
+     what github wrote last ──────────────────────────
+    usage: server-github
+    no token: set GITHUB_TOKEN
+    ↑↓  r restart  s stop  d disable  ? help  q quit
+    ");
+}
+
+#[test]
 fn no_bridge_and_no_server_are_said_in_words() {
     assert!(picture(&top(None), 80, 24).contains("The bridges are asked …"));
     insta::assert_snapshot!(picture(&top(Some(Sight::default())), 80, 8), @r"
@@ -149,7 +173,7 @@ fn no_bridge_and_no_server_are_said_in_words() {
                        An AI client starts one; it is waited for.
 
 
-    ↑↓ choose  r restart  s stop/start  ? help  q quit
+    ↑↓ choose  r restart  s stop/start  d disable  ? help  q quit
     ");
     let without = Sight { bridges: 1, ..Sight::default() };
     assert!(picture(&top(Some(without)), 80, 8).contains("its configuration names none"));
@@ -170,20 +194,20 @@ fn the_keys_are_explained() {
       │↑ ↓ j k   choose a server                                                 │
       │r         restart it: new processes, and its failures are forgotten       │
       │s         stop it until somebody starts it, or start it again             │
+      │d         switch it off in the configuration, which keeps its entry       │
       │?         this page; any key closes it                                    │
       │q Esc     the end                                                         │
       │                                                                          │
-      │CALLS/S   calls that ended in the last second                             │
-     w│P50       how long they took, in the middle; LATENCY a bar a second       │──
-    no│RUN       requests under way     QUEUE  how many wait for their turn      │
+     w│CALLS/S   calls that ended in the last second                             │──
+    no│P50       how long they took, in the middle; LATENCY a bar a second       │
+      │RUN       requests under way     QUEUE  how many wait for their turn      │
       └──────────────────────────────────────────────────────────────────────────┘
 
 
 
 
 
-
-    ↑↓ choose  r restart  s stop/start  ? help  q quit
+    ↑↓ choose  r restart  s stop/start  d disable  ? help  q quit
     ");
     assert_eq!((press(&mut top, 'r'), top.help), (Next::Nothing, false));
 }
@@ -200,7 +224,7 @@ fn every_size_has_a_picture() {
         }
     }
     let small = picture(&top(Some(calm())), 20, 5);
-    assert!(small.contains("> github") && small.starts_with("bridge top"), "{small}");
+    assert!(small.starts_with("1 bridge") && small.contains("> github"), "{small}");
 }
 
 fn press(top: &mut Top, key: char) -> Next {
@@ -236,9 +260,40 @@ fn keys_choose_a_server_and_say_what_becomes_of_it() {
 }
 
 #[test]
+fn a_server_is_switched_off_by_two_keys_and_only_by_them() {
+    let mut top = top(Some(calm()));
+    assert_eq!(press(&mut top, 'd'), Next::Nothing);
+    let asks = "Switch github off? Its entry stays. [y/N]";
+    assert!(picture(&top, 80, 24).ends_with(asks), "{}", picture(&top, 80, 24));
+    top.see(calm());
+    assert_eq!(press(&mut top, 'j'), Next::Nothing, "any other key is a no");
+    assert!(!picture(&top, 80, 24).contains(asks) && top.chosen_name() == Some("github"));
+    assert_eq!(press(&mut top, 'y'), Next::Nothing, "there is no question any more");
+    press(&mut top, 'd');
+    assert_eq!(press(&mut top, 'y'), Next::Do(Deed::Disable("github".into())));
+    assert!(picture(&top, 80, 24).ends_with("github is being switched off …"));
+    press(&mut top, 'd');
+    let end = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    assert_eq!(top.key(end), Next::Quit, "it ends from there, too");
+}
+
+#[test]
+fn what_is_said_wraps_and_is_gone_with_the_next_key() {
+    let mut top = top(Some(calm()));
+    top.said =
+        Some(Ok("process 4711 of github was ended; it stays stopped until bridge start github".into()));
+    assert!(
+        picture(&top, 50, 15)
+            .ends_with("process 4711 of github was ended; it stays stopped\n  until bridge start github")
+    );
+    press(&mut top, 'j');
+    assert!(picture(&top, 80, 24).ends_with("q quit"));
+}
+
+#[test]
 fn keys_harm_nothing_where_there_is_no_server() {
     let mut top = top(None);
-    for key in ['r', 's', 'j', 'k'] {
+    for key in ['r', 's', 'd', 'y', 'j', 'k'] {
         assert!(!matches!(press(&mut top, key), Next::Do(_)));
     }
 }
