@@ -161,6 +161,19 @@ def with_nothing(page):
     check("a record with nothing says so", "No calls in this span" in text and "No bridge runs now" in text and "None yet" in text, text)
 
 
+def with_no_times(page):
+    """All that the record has is a call that a bridge died with."""
+    Bridge(room / "config.toml", room / "lost").end()
+    with sqlite3.connect(room / "lost/bridge.db") as connection:
+        hour = time.strftime("%Y-%m-%dT%H:00:00.000Z", time.gmtime())
+        row = (hour, "sample", "echo", 1, 1, 0, 0, hour, 120, 0)
+        connection.execute(f"INSERT INTO call_totals VALUES ({', '.join('?' * 29)})", (*row, *[0] * 19))
+    connection.close()
+    eyes(page, write(room / "lost", "lost.html"), "lost")
+    text = page.run("document.getElementById('latency').innerText")
+    check("calls whose time nobody knows are counted, and said to be so", number(tile(page, "Calls")[0]) == 1 and "is it known" in text, text)
+
+
 class App:
     """The page in a client's frame; this program is the client."""
 
@@ -287,6 +300,7 @@ def main():
             in_a_file(page)
             in_a_client(page, one)
             with_nothing(page)
+            with_no_times(page)
         finally:
             page.end()
             one.end()

@@ -39,7 +39,8 @@ function show(data) {
   at("foot").textContent = `${whole(made)}. Calls of the bridge's own tools are not counted.${source}`;
 }
 
-function summary({ servers, live }) {
+function summary({ servers: all, live }) {
+  const servers = all.filter(({ state }) => state !== "removed");
   const trouble = servers.filter(({ state }) => TROUBLE.includes(state));
   const names = trouble.map(({ name, state }) => `${name} is ${state}`);
   const rest = servers.length - trouble.length;
@@ -82,8 +83,11 @@ function charts(hasCalls) {
   charts.calls ??= new Bars(at("calls"), callsLabel, 200, look);
   charts.latency ??= new Ranges(at("latency"), latencyLabel, 190, look);
   for (const id of ["pair", "calls-legend"]) at(id).hidden = !hasCalls;
-  if (hasCalls) for (const chart of Object.values(charts)) chart.show(steps);
+  if (hasCalls) charts.calls.show(steps);
   else charts.calls.say("No calls in this span. Every call that a client makes of a server behind the bridge is counted here.");
+  // A call that a bridge died with took nobody knows how long.
+  if (steps.some((step) => step.p50 !== null)) charts.latency.show(steps);
+  else charts.latency.say("Of no call in this span is it known how long it took.");
   look(null);
 }
 
