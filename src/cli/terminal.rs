@@ -1,6 +1,6 @@
 //! The whole terminal, for verbs that draw on it: taken at the beginning, given back in whatever way they end.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -18,6 +18,8 @@ pub struct Whole {
     /// What is drawn on.
     pub screen: DefaultTerminal,
     over: Arc<AtomicBool>,
+    /// Whether keys come from stdin, and not from wherever else the system finds a terminal.
+    is_stdin: bool,
 }
 
 impl Whole {
@@ -33,7 +35,8 @@ impl Whole {
             signal_hook::flag::register(signal, Arc::clone(&over))?;
         }
         let taken = ratatui::try_init().inspect_err(|_| drop(ratatui::try_restore()));
-        Ok(Self { screen: taken.context("the terminal cannot be drawn on")?, over })
+        let is_stdin = io::stdin().is_terminal();
+        Ok(Self { screen: taken.context("the terminal cannot be drawn on")?, over, is_stdin })
     }
 
     /// The next key or other event, if one comes until then.
@@ -41,18 +44,61 @@ impl Whole {
     /// # Errors
     /// When the terminal has gone.
     pub fn event(&self, until: Instant) -> io::Result<Option<Event>> {
-        match event::poll(until.saturating_duration_since(Instant::now())) {
-            Ok(true) => event::read().map(Some),
-            Ok(false) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
+        // One that is gone would be read for ever: it is never asked without a look whether it is there.
+        self.wait(Instant::now())?;
+        match found(Duration::ZERO)? {
+            Some(event) => Ok(Some(event)),
+            None => {
+                self.wait(until)?;
+                found(if self.is_stdin {
+                    Duration::ZERO
+                } else {
+                    until.saturating_duration_since(Instant::now())
+                })
+            }
         }
+    }
+
+    /// Waits until there are keys, a signal came, or it is that late.
+    #[cfg(unix)]
+    fn wait(&self, until: Instant) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        if !self.is_stdin {
+            return Ok(());
+        }
+        let stdin = io::stdin();
+        let mut keys = [PollFd::new(&stdin, PollFlags::IN)];
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now()));
+        match poll(&mut keys, left.ok().as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match keys.iter().any(|keys| keys.revents().intersects(PollFlags::HUP | PollFlags::ERR)) {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// A console is waited for as it is asked; untested.
+    #[cfg(not(unix))]
+    fn wait(&self, until: Instant) -> io::Result<()> {
+        event::poll(until.saturating_duration_since(Instant::now())).map(drop)
     }
 
     /// Whether a signal asked for the end.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// The next event, if one comes within this.
+fn found(within: Duration) -> io::Result<Option<Event>> {
+    match event::poll(within) {
+        Ok(true) => event::read().map(Some),
+        Ok(false) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -23,21 +23,25 @@ struct Screen {
     size: (u16, u16),
 }
 
+/// Our end of a new terminal, and the other one.
+fn terminal((columns, rows): (u16, u16)) -> (File, OwnedFd) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = OwnedFd::from(File::options().read(true).write(true).open(name).unwrap());
+    tcsetwinsize(&terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    (File::from(ours), terminal)
+}
+
 impl Screen {
     #[track_caller]
     fn start(room: &Room, args: &[&str], (columns, rows): (u16, u16)) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-        let terminal = OwnedFd::from(File::options().read(true).write(true).open(name).unwrap());
-        tcsetwinsize(&terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })
-            .unwrap();
+        let (keys, terminal) = terminal((columns, rows));
         let before = tcgetattr(&terminal).unwrap();
         let end = || Stdio::from(terminal.try_clone().unwrap());
         let child =
             room.command(args).env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        let keys = File::from(ours);
         let (drawn, mut read) = (Arc::<Mutex<Vec<u8>>>::default(), keys.try_clone().unwrap());
         let into = Arc::clone(&drawn);
         std::thread::spawn(move || {
@@ -149,6 +153,23 @@ fn a_watch_on_a_terminal_ends_with_ctrl_c_and_fits_a_small_one() {
     screen.shows("more lines");
     screen.press("\u{3}");
     screen.ends();
+}
+
+#[test]
+fn what_draws_on_a_terminal_ends_with_it() {
+    let room = Room::new().server("s", &[]);
+    for args in [&["top"][..], &["status", "--watch", "1"]] {
+        let (mut ours, theirs) = terminal((80, 24));
+        let end = || Stdio::from(theirs.try_clone().unwrap());
+        let mut command = room.command(args);
+        let mut child =
+            command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        drop((command, theirs));
+        // It draws; then its window is closed.
+        assert!(ours.read(&mut [0; 64]).unwrap() > 0);
+        drop(ours);
+        wait_until("it ends", || child.try_wait().unwrap().is_some());
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl<'a> Cutter<'a> {
             self.text.get(line..start).filter(|text| is_meant(text.trim())).map(|_| line)
         };
         let mut comment = start;
-        while let Some(line) = above(comment, |line| line.starts_with('#')) {
+        while let Some(line) = above(comment, is_remark) {
             comment = line;
         }
         // What begins a file says something of all of it.
@@ -170,6 +170,13 @@ impl<'a> Cutter<'a> {
         }
         start..end
     }
+}
+
+/// Whether a line is a comment in words: a table or a key that somebody has commented out is kept.
+fn is_remark(line: &str) -> bool {
+    let Some(text) = line.strip_prefix('#') else { return false };
+    let text = text.trim();
+    text.is_empty() || text.parse::<toml_edit::DocumentMut>().is_err()
 }
 
 /// The places that an entry of this name takes in a table of servers.

@@ -87,6 +87,15 @@ fn check_removed(name: &str, before: &str, after: &str) {
 }
 
 #[test]
+fn what_somebody_has_commented_out_is_not_the_entrys() {
+    check_removed(
+        "b",
+        "[servers.a]\ncommand = \"a\"\n\n# [servers.old]\n# command = \"old\"\n# The one for work.\n[servers.b]\ncommand = \"b\"\n",
+        "[servers.a]\ncommand = \"a\"\n\n# [servers.old]\n# command = \"old\"\n",
+    );
+}
+
+#[test]
 fn a_server_is_cut_out_in_whatever_form_it_stands() {
     let check = check_removed;
     let two = "# mine\n\n[servers.a] # first\ncommand = 'x'\nargs = [\n  'y',\n]\n\n# second\n[servers.b]\ncommand = 'y'\n";
