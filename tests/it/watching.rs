@@ -59,7 +59,10 @@ fn a_watch_goes_on_while_a_hub_hangs_dies_and_is_replaced() {
     watch.line("[]");
     let mut bridge = room.start_with_door();
     bridge.call("s__x", json!({}));
-    let line = watch.until("the server is ready", |line| line.contains(r#""state":"ready""#));
+    // The call is in the record a moment after its answer.
+    let line = watch.until("the server is ready and was called", |line| {
+        line.contains(r#""state":"ready""#) && line.contains(r#""calls":1"#)
+    });
     let told: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(told[0]["latency"]["s"]["calls"], 1, "{line}");
     assert_eq!(told[0]["status"]["servers"][0]["connections"]["waitingMax"], 100);
