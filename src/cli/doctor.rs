@@ -277,7 +277,7 @@ fn of_programs(case: &Case) -> Vec<Finding> {
 }
 
 fn of_stopped(case: &Case) -> Vec<Finding> {
-    server::stopped(&case.servers, &Stopped::of(&case.paths.data_dir))
+    server::stopped(&case.servers, &Stopped::of(&case.paths))
 }
 
 fn of_clients(case: &Case) -> (Vec<Finding>, Vec<clients::Entered>) {

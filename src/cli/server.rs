@@ -11,7 +11,7 @@ use crate::cli::words;
 use crate::config;
 use crate::config::mistake::suggestion;
 use crate::control::Request;
-use crate::local::stopped::{Note, Stopped};
+use crate::local::stopped::Stopped;
 use crate::names::ServerName;
 use crate::paths::Paths;
 use crate::store::stamp;
@@ -65,17 +65,15 @@ pub fn start(paths: &Paths, server: &str, out: &mut dyn Write) -> anyhow::Result
 /// When the note that it is stopped cannot be removed.
 pub fn lift(paths: &Paths, server: &str) -> anyhow::Result<bool> {
     let Ok(name) = ServerName::parse(server) else { return Ok(false) };
-    Stopped::of(&paths.data_dir)
+    Stopped::of(paths)
         .lift(&name)
         .with_context(|| format!("{server} stays stopped: its note cannot be removed"))
 }
 
 fn note_down(paths: &Paths, server: &ServerName) -> anyhow::Result<()> {
     paths.create()?;
-    let config = paths.config_file.clone().or_else(|| paths.config_default.clone());
-    let note = Note { server: server.to_string(), at: stamp::text(words::now_ms()), config };
-    let stopped = Stopped::of(&paths.data_dir);
-    stopped.put(server, &note).with_context(|| format!("it cannot be noted down that {server} is stopped"))
+    let noted = Stopped::of(paths).put(server, stamp::text(words::now_ms()));
+    noted.with_context(|| format!("it cannot be noted down that {server} is stopped"))
 }
 
 /// The server of this name in the configuration.

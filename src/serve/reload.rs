@@ -17,7 +17,7 @@ use crate::downstream::fleet::Fleet;
 use crate::downstream::interest::Wants;
 use crate::downstream::pool::Pool;
 use crate::downstream::pool::key::Farewell;
-use crate::local::stopped::{Note, Stopped};
+use crate::local::stopped::Stopped;
 use crate::names::ServerName;
 use crate::serve::house::servers::{Yard, known};
 use crate::store::stamp;
@@ -190,8 +190,7 @@ impl Reloader {
         if self.fleet.pool(server).is_none() {
             return Ok(None);
         }
-        let (at, config) = (stamp::text(stamp::now_ms()), self.file.clone());
-        self.stopped().put(server, &Note { server: server.to_string(), at, config })?;
+        self.stopped().put(server, stamp::text(stamp::now_ms()))?;
         Ok(self.renew(server, Farewell::Held))
     }
 
@@ -201,8 +200,7 @@ impl Reloader {
             return;
         }
         let (stopped, enabled) = (self.stopped(), loaded.config.enabled());
-        let own = stopped.all().into_iter().filter(|note| note.config == self.file);
-        let names = own.filter_map(|note| ServerName::parse(&note.server).ok());
+        let names = stopped.own().into_iter().filter_map(|note| ServerName::parse(&note.server).ok());
         for server in names.filter(|name| !enabled.iter().any(|entry| entry.name == *name)) {
             if let Err(error) = stopped.lift(&server) {
                 tracing::warn!(%server, %error, "note that a server is stopped cannot be removed");
@@ -225,7 +223,7 @@ impl Reloader {
     }
 
     fn stopped(&self) -> Stopped {
-        Stopped::of(&self.yard.paths.data_dir)
+        Stopped::of(&self.yard.paths)
     }
 
     /// Replaces a server by the same, with nothing of its past.

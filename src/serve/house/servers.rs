@@ -87,7 +87,7 @@ impl Yard {
         };
         let (journal, offers) = (self.journal.clone(), Arc::clone(&self.offers));
         let recorder = Recorder::new(journal, offers, LaunchKey::of(&server));
-        let stopped = Stopped::of(&self.paths.data_dir).note(&server.name);
+        let stopped = Stopped::of(&self.paths).note(&server.name);
         let around = Surroundings {
             lines: self.lines.clone(),
             relay: Arc::clone(&self.relay),
