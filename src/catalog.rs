@@ -101,9 +101,9 @@ impl Catalog {
         for offer in offers {
             for list in List::ALL {
                 let mut items = Self::read(list, offer);
-                // A name of the server's own goes before one that a tool was given.
+                // A name that the user gave goes before one that the server gives: no server takes it over.
                 items.sort_by_key(|item| {
-                    list == List::Tools && offer.shape.rules.rename.contains_key(&item.name)
+                    list == List::Tools && !offer.shape.rules.rename.contains_key(&item.name)
                 });
                 items.iter().for_each(|item| catalog.add(list, offer, item));
             }
@@ -159,7 +159,12 @@ impl Catalog {
             }
         };
         let off = Off { server: server.clone(), tool: item.name.clone(), why };
-        self.off.entry(wanted).or_insert(off);
+        let is_free = !self.is_taken(List::Tools, &wanted) && !self.off.contains_key(&wanted);
+        let name = match is_free || self.off.get(&wanted) == Some(&off) {
+            true => wanted,
+            false => names::shown_with_hash(server, &item.name),
+        };
+        self.off.entry(name).or_insert(off);
     }
 
     fn add_named(
@@ -202,6 +207,12 @@ impl Catalog {
         });
     }
 
+    /// Whether a name is another item's: one that is held back keeps its name for the time when it is shown again.
+    fn is_taken(&self, list: List, shown: &str) -> bool {
+        let is_held = || self.off.get(shown).is_some_and(|off| off.why == Why::Quarantined);
+        self.shelves.get(list).find(shown).is_some() || (list == List::Tools && is_held())
+    }
+
     /// The wanted name, or one with a hash; `None` for an item that its server lists twice.
     fn free_name(
         &mut self,
@@ -210,10 +221,12 @@ impl Catalog {
         name: &str,
         wanted: String,
     ) -> Option<String> {
-        let shelf = self.shelves.get(list);
-        let Some(taken) = shelf.find(&wanted) else { return Some(wanted) };
-        let server = server?;
-        if taken.server.as_ref() == Some(server) && &*taken.name == name {
+        if !self.is_taken(list, &wanted) {
+            return Some(wanted);
+        }
+        let (server, shelf) = (server?, self.shelves.get(list));
+        let taken = shelf.find(&wanted);
+        if taken.is_some_and(|taken| taken.server.as_ref() == Some(server) && &*taken.name == name) {
             return None;
         }
         let shown = names::shown_with_hash(server, name);

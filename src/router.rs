@@ -334,7 +334,8 @@ impl Router {
             return Err(Fault::NotAsked);
         }
         if call.is_call
-            && let Some(off) = self.offers.held_back(&call.shown)
+            && let Some(server) = &routed.server
+            && let Some(off) = self.offers.held_back(server, &routed.name)
         {
             return Err(Fault::Off(off));
         }

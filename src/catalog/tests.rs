@@ -180,16 +180,34 @@ fn a_tool_that_is_off_is_not_there_and_known_to_be_off() {
 }
 
 #[test]
-fn a_given_name_gives_way_to_an_own_one_and_two_may_change_places() {
+fn a_given_name_goes_before_an_own_one_and_two_may_change_places() {
     let names = [r#"{"name":"a"}"#, r#"{"name":"b"}"#];
     let rename = |pairs| Rules { rename: map(pairs), ..Rules::default() };
     let catalog = Catalog::merge(&[shaped("s", &names, rename(&[("a", "b")]), &[])]);
-    assert_eq!(&*catalog.find(List::Tools, "s__b").unwrap().name, "b");
+    assert_eq!(&*catalog.find(List::Tools, "s__b").unwrap().name, "a");
     let [clash] = catalog.clashes.as_slice() else { panic!("{:?}", catalog.clashes) };
-    assert_eq!((clash.name.as_str(), clash.wanted.as_str()), ("a", "s__b"));
+    assert_eq!((clash.name.as_str(), clash.wanted.as_str()), ("b", "s__b"));
+    assert_eq!(&*catalog.find(List::Tools, clash.shown.as_ref().unwrap()).unwrap().name, "b");
     let catalog = Catalog::merge(&[shaped("s", &names, rename(&[("a", "b"), ("b", "a")]), &[])]);
     assert_eq!(["s__a", "s__b"].map(|shown| &*catalog.find(List::Tools, shown).unwrap().name), ["b", "a"]);
     assert_eq!(catalog.clashes, []);
+}
+
+#[test]
+fn whatever_is_held_back_no_tool_takes_the_name_of_another() {
+    let names = [r#"{"name":"a"}"#, r#"{"name":"b"}"#];
+    let hashed = names::shown_with_hash(&ServerName::parse("s").unwrap(), "b");
+    for held in [&[][..], &["a"], &["b"], &["a", "b"]] {
+        let rules = Rules { rename: map(&[("a", "b")]), ..Rules::default() };
+        let catalog = Catalog::merge(&[shaped("s", &names, rules, held)]);
+        for (tool, shown) in [("a", "s__b"), ("b", &hashed)] {
+            let listed = catalog.find(List::Tools, shown).map(|it| &*it.name);
+            let off = catalog.off(shown).map(|off| off.tool.as_str());
+            let expected = if held.contains(&tool) { (None, Some(tool)) } else { (Some(tool), None) };
+            assert_eq!((listed, off), expected, "{held:?}");
+        }
+        assert_eq!(catalog.all_off().count(), held.len());
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn find<'a>(seen: &'a Seen, paths: &Paths, name: &str) -> anyhow::Result<Vec<(&'
 
 fn row(server: &Server, difference: &Difference) -> Option<PinRow> {
     let pin = match difference.kind {
-        Kind::Changed | Kind::New => pin::pin(&server.tool(&difference.tool)?)?,
+        Kind::Changed | Kind::New => pin::pin(&server.tool(&difference.tool)?),
         Kind::Gone => Pin { let_go: true, ..server.standing.pin(&difference.tool)?.clone() },
     };
     let (server, tool) = (server.name.shared(), difference.tool.clone());

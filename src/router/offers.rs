@@ -134,8 +134,7 @@ impl Offers {
         state.fill(stored);
         self.publish(&state);
         drop(state);
-        let pins = pins();
-        self.journal.tools_pinned(self.lock().judge(pins));
+        self.compare(pins());
     }
 
     /// Other servers from here on. What is known of one that is launched as before stays; of the others the

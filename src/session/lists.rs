@@ -106,7 +106,8 @@ impl Client {
         if *told == changes || !hears {
             return;
         }
-        for of_one in changes.chunk_by(|a, b| a.server == b.server) {
+        let by_server = changes.chunk_by(|a, b| a.server == b.server);
+        for of_one in by_server.filter(|of_one| !of_one.iter().all(|change| told.contains(change))) {
             let Some(ToolChange { server, .. }) = of_one.first() else { continue };
             let all = of_one.iter().map(|ToolChange { difference, held, .. }| Told {
                 tool: &difference.tool,

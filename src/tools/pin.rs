@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -105,23 +106,24 @@ pub fn by_name(tools: &[Arc<str>]) -> Vec<(Arc<str>, &Arc<str>)> {
     named.collect()
 }
 
-/// A tool's pin; `None` for what is no tool.
+/// A tool's pin.
 #[must_use]
-pub fn pin(definition: &Arc<str>) -> Option<Pin> {
-    Some(Pin { hash: hash(definition)?.into(), definition: Arc::clone(definition), let_go: false })
+pub fn pin(definition: &Arc<str>) -> Pin {
+    Pin { hash: hash(definition).into(), definition: Arc::clone(definition), let_go: false }
 }
 
 /// What tells a tool from another one: the SHA-256, in hexadecimal digits, of [`MEMBERS`] with the keys of all
-/// objects sorted and without white space. `None` for what is no JSON object.
+/// objects sorted and without white space. Of a member that cannot be read as a whole, for a number that is too
+/// large or lists that are too deep, every byte counts.
 #[must_use]
-pub fn hash(definition: &str) -> Option<String> {
-    let members = members(definition)?;
-    let digest = Sha256::digest(Value::Object(members).to_string());
-    Some(digest.iter().fold(String::new(), |mut hex, byte| {
+pub fn hash(definition: &str) -> String {
+    let members = members(definition);
+    let text = members.map_or_else(|| definition.to_owned(), |members| Value::Object(members).to_string());
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
-    }))
+    })
 }
 
 /// The members that differ between two definitions of a tool.
@@ -133,9 +135,10 @@ pub fn changed_members(old: &str, new: &str) -> Vec<&'static str> {
 
 /// The members that count, the keys of all objects sorted.
 fn members(definition: &str) -> Option<Map<String, Value>> {
-    let mut all: Map<String, Value> = serde_json::from_str(definition).ok()?;
+    let mut all: BTreeMap<String, &RawValue> = serde_json::from_str(definition).ok()?;
     all.retain(|key, _| MEMBERS.contains(&key.as_str()));
-    let mut value = Value::Object(all);
+    let read = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().into());
+    let mut value = Value::Object(all.into_iter().map(|(key, raw)| (key, read(raw))).collect());
     // Nothing to do, unless some other crate has serde_json keep the order of keys.
     value.sort_all_objects();
     match value {
@@ -152,7 +155,7 @@ pub fn differences(pins: &Pins, tools: &[(Arc<str>, &Arc<str>)]) -> Vec<Differen
         let kind = match pins.get(name) {
             None => Kind::New,
             Some(pin) if pin.definition == **definition => return None,
-            Some(pin) if hash(definition).is_some_and(|hash| *hash == *pin.hash) => return None,
+            Some(pin) if *hash(definition) == *pin.hash => return None,
             Some(_) => Kind::Changed,
         };
         Some(Difference { tool: Arc::clone(name), kind })
@@ -205,7 +208,7 @@ mod tests {
 
     fn pins(definitions: &[&str]) -> Pins {
         let tools: Vec<Arc<str>> = definitions.iter().map(|tool| Arc::from(*tool)).collect();
-        by_name(&tools).into_iter().map(|(name, tool)| (name, pin(tool).unwrap())).collect()
+        by_name(&tools).into_iter().map(|(name, tool)| (name, pin(tool))).collect()
     }
 
     #[track_caller]
@@ -231,6 +234,18 @@ mod tests {
         check(&OLD.replace(r#"["a","b"]"#, r#"["b","a"]"#), &["inputSchema"]);
         let more = r#","title":"T","outputSchema":{},"annotations":{"readOnlyHint":true}}"#;
         check(&format!("{}{more}", &OLD[..OLD.len() - 1]), &["title", "outputSchema", "annotations"]);
+    }
+
+    #[test]
+    fn a_member_that_no_parser_takes_whole_counts_by_its_bytes() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (before, after) in [("1e999", "2e999"), (r#""\ud800""#, r#""\ud801""#), (&deep, "[]")] {
+            let tool = |schema: &str| OLD.replace(r#"["a","b"]"#, schema);
+            let pins = pins(&[&tool(before)]);
+            assert_eq!(differences(&pins, &by_name(&[format!(" {}", tool(before)).into()])), []);
+            assert_eq!(differences(&pins, &by_name(&[tool(after).into()])).len(), 1, "{after}");
+            assert_eq!(changed_members(&tool(before), &tool(after)), ["inputSchema"]);
+        }
     }
 
     #[test]

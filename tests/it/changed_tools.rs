@@ -36,12 +36,17 @@ fn first(room: &Room) -> Bridge {
 /// The server's next life is another one.
 #[track_caller]
 fn change(room: &Room, bridge: &mut Bridge) {
-    fs::write(room.path("scripts/s"), NEW).unwrap();
-    let pid = bridge.server("s")["pid"].as_u64().unwrap();
+    becomes(room, bridge, "s", NEW);
+}
+
+#[track_caller]
+fn becomes(room: &Room, bridge: &mut Bridge, server: &str, script: &str) {
+    fs::write(room.path(&format!("scripts/{server}")), script).unwrap();
+    let pid = bridge.server(server)["pid"].as_u64().unwrap();
     crate::support::send_signal(u32::try_from(pid).unwrap(), Signal::KILL);
     wait_until("it has another process", || {
-        bridge.call("s__list", json!({}));
-        bridge.server("s")["pid"].as_u64().is_some_and(|now| now != pid)
+        bridge.call(&format!("{server}__list"), json!({}));
+        bridge.server(server)["pid"].as_u64().is_some_and(|now| now != pid)
     });
 }
 
@@ -181,6 +186,45 @@ fn the_user_is_told_of_a_changed_tool_and_it_can_be_called() {
     assert_eq!(json!(events), json!([["changed: read; new: send"]]));
     room.said(&["approve", "s"]);
     assert!(!text(&bridge.call("bridge_status", json!({}))).contains("not what they were"));
+}
+
+#[test]
+fn of_two_servers_that_change_one_after_the_other_each_is_told_once() {
+    let room = room("notify").server("t", &OLD);
+    let mut bridge = room.start_with_door();
+    bridge.call("t__list", json!({}));
+    bridge.call("s__list", json!({}));
+    wait_until("both are known", || shown(&mut bridge).len() == 4);
+    for server in ["s", "t"] {
+        becomes(&room, &mut bridge, server, NEW);
+        let told = bridge.told("notifications/message");
+        let words = told["params"]["data"].as_str().unwrap();
+        assert!(words.starts_with(&format!("Tools of {server} are not")), "{words}");
+    }
+    bridge.ask("tools/list", &json!({}));
+    let said = bridge.said_so_far();
+    assert!(said.iter().all(|it| it["method"] != "notifications/message"), "told once: {said:?}");
+}
+
+#[test]
+fn a_given_name_stays_with_its_tool_whatever_its_server_adds_or_changes() {
+    for on_change in ["notify", "quarantine"] {
+        let room = Room::new().setting(&format!("on_tool_change = '{on_change}'"));
+        let room = room.server_with(
+            "s",
+            &["record $ROOM/record", "tool x", "tool list"],
+            "tools.rename = { x = 'y' }",
+        );
+        let mut bridge = room.start_with_door();
+        assert_eq!(shown(&mut bridge), ["s__list", "s__y"]);
+        becomes(&room, &mut bridge, "s", "record $ROOM/record\ntool x\ntool y\ntool list");
+        bridge.wait_for_log("tools are others than when they were first seen");
+        let count = if on_change == "notify" { 3 } else { 2 };
+        wait_until("the change is shown", || shown(&mut bridge).len() == count);
+        assert_eq!(echoed(&bridge.call("s__y", json!({ "a": 1 }))), &json!({ "a": 1 }));
+        let heard = room.recorded("record", "tools/call");
+        assert_eq!(heard.last().unwrap()["params"]["name"], "x", "{on_change}");
+    }
 }
 
 #[test]

@@ -16,8 +16,7 @@ fn tools(definitions: &[&str]) -> Vec<Arc<str>> {
 /// A server that had these tools when they were first seen, and has those now.
 fn server(name: &str, before: &[&str], now: Option<&[&str]>, rules: Rules, on_change: OnChange) -> Server {
     let before = tools(before);
-    let pins: Pins =
-        pin::by_name(&before).into_iter().map(|(name, tool)| (name, pin::pin(tool).unwrap())).collect();
+    let pins: Pins = pin::by_name(&before).into_iter().map(|(name, tool)| (name, pin::pin(tool))).collect();
     let (name, now) = (ServerName::parse(name).unwrap(), now.map(tools));
     let mut standing = Standing::default();
     standing.read(Some(pins));

@@ -54,6 +54,15 @@ impl Offers {
         self.publish(&state);
     }
 
+    /// Compares what is on offer already with what is pinned. Whoever looked before hears of what differs.
+    pub(super) fn compare(&self, pins: Vec<(ServerName, Option<Pins>)>) {
+        let mut state = self.lock();
+        self.journal.tools_pinned(state.judge(pins));
+        if state.standing.values().any(|standing| !standing.differences.is_empty()) {
+            self.publish(&state);
+        }
+    }
+
     /// A row for tools that are not what they were.
     pub(super) fn record_changes(&self, server: &ServerName, state: &State) {
         let Some(standing) = state.standing.get(server).filter(|it| !it.differences.is_empty()) else {
@@ -120,15 +129,16 @@ impl Offers {
         idle.flatten().collect()
     }
 
-    /// The tool that has this name, if it is held back now: its server may have said that it is another one after
-    /// its way was found. Costs next to nothing while nothing is held back.
+    /// A tool by its server's name for it, if it is held back now: its server may have said that it is another one
+    /// after its way was found. Costs next to nothing while nothing is held back.
     #[must_use]
-    pub fn held_back(&self, shown: &str) -> Option<Off> {
+    pub fn held_back(&self, server: &ServerName, tool: &str) -> Option<Off> {
         if !self.holds_back.load(Ordering::Acquire) {
             return None;
         }
         let catalog = Arc::clone(&self.view.borrow().catalog);
-        catalog.off(shown).filter(|off| off.why == Why::Quarantined).cloned()
+        let mut held = catalog.all_off().map(|(_, off)| off).filter(|off| off.why == Why::Quarantined);
+        held.find(|off| off.server == *server && off.tool == tool).cloned()
     }
 
     /// The tool of a server that is called so; asked before the server has said what it has.

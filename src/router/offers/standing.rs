@@ -59,8 +59,7 @@ impl Standing {
             return Vec::new();
         }
         self.differences.clear();
-        let seen = tools_by_name.into_iter().filter_map(|(name, tool)| Some((name, pin::pin(tool)?)));
-        pins.extend(seen);
+        pins.extend(tools_by_name.into_iter().map(|(name, tool)| (name, pin::pin(tool))));
         let at_ms = stamp::now_ms();
         let row = |(tool, pin): (&Arc<str>, &Pin)| PinRow {
             server: server.shared(),

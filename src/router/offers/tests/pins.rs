@@ -29,7 +29,7 @@ impl Room {
     async fn approve(&self, tools: &str) {
         let tools = Items::parse(tools).unwrap().items;
         let row = |(tool, definition): (Arc<str>, &Arc<str>)| {
-            let pin = pin::pin(definition).unwrap();
+            let pin = pin::pin(definition);
             PinRow { server: "s".into(), tool, pin, at_ms: 7 }
         };
         self.journal.tools_approved(pin::by_name(&tools).into_iter().map(row).collect());
@@ -140,6 +140,44 @@ async fn a_record_that_cannot_be_read_hides_tools_in_quarantine_only() {
         assert_eq!(shown(&offers), (vec!["a", "b"], vec![]), "it can be read again");
         room.version(99);
     }
+}
+
+#[tokio::test]
+async fn whoever_looked_before_tools_were_compared_hears_of_it_only_if_they_differ() {
+    let room = Room::new();
+    let offers = room.offers_that(OnChange::Notify);
+    room.heard(&offers, OLD).await;
+    let mut views = offers.subscribe();
+    let pins = || offers.pins(vec![s()]);
+    offers.compare(pins());
+    assert!(!views.has_changed().unwrap());
+    room.heard(&offers, NEW).await;
+    views.mark_unchanged();
+    offers.compare(pins());
+    assert!(views.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_tool_that_no_parser_takes_whole_is_pinned_like_any_other() {
+    let room = Room::new();
+    let offers = room.offers_that(OnChange::Quarantine);
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let tools = |number: &str| {
+        let (a, b) = (
+            format!(r#"{{"name":"a","inputSchema":{number}}}"#),
+            format!(r#"{{"name":"b","inputSchema":{}}}"#, deep(200)),
+        );
+        format!("[{a},{b}]")
+    };
+    room.heard(&offers, &tools("1e999")).await;
+    for offers in [&offers, &room.offers_that(OnChange::Quarantine)] {
+        assert_eq!((shown(offers), told(offers)), ((vec!["a", "b"], vec![]), vec![]));
+    }
+    room.heard(&offers, &tools("2e999")).await;
+    assert_eq!(shown(&offers), (vec!["b"], vec!["a"]));
+    room.approve(&tools("2e999")).await;
+    offers.approved();
+    assert_eq!(shown(&offers), (vec!["a", "b"], vec![]));
 }
 
 #[tokio::test]
