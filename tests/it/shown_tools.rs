@@ -121,7 +121,7 @@ fn rules_for_tools_that_are_not_there_and_names_that_meet_are_told() {
     for part in [
         "servers.s.tools.allow: no tool of it fits \"typo_*\"",
         "servers.s.tools.rename: it has no tool \"gone\"",
-        "The name \"s__read\" was taken: \"find\" of \"s\" is shown as \"s__find_",
+        "The name \"s__read\" was taken: \"read\" of \"s\" is shown as \"s__read_",
     ] {
         assert!(words.contains(part), "{part} in {words}");
     }
