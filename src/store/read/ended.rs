@@ -24,8 +24,20 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn ended(&self, which: &Ended<'_>, rows_max: u32) -> rusqlite::Result<Vec<CallRow>> {
+        self.ended_to(which, i64::MAX, rows_max)
+    }
+
+    /// The call with this id, if it has ended and is one of them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn ended_call(&self, which: &Ended<'_>, id: CallId) -> rusqlite::Result<Option<CallRow>> {
+        Ok(self.ended_to(&Ended { from: id, ..*which }, id.number(), 1)?.pop())
+    }
+
+    fn ended_to(&self, which: &Ended<'_>, to: i64, rows_max: u32) -> rusqlite::Result<Vec<CallRow>> {
         let Ended { from, failed, server, session } = which;
-        self.all(sql::ENDED, &[&from.number(), failed, server, session, &rows_max], |row| {
+        self.all(sql::ENDED, &[&from.number(), failed, server, session, &rows_max, &to], |row| {
             Ok(CallRow {
                 id: row.get(0)?,
                 session: row.get(1)?,
@@ -39,13 +51,13 @@ impl Reader {
         })
     }
 
-    /// When the oldest of the calls began that run now, Unix milliseconds.
+    /// The calls that run now, and those that ran when a bridge died.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn oldest_open(&self) -> rusqlite::Result<Option<i64>> {
-        let id: Option<i64> = self.0.query_row(sql::OLDEST_OPEN, [], |row| row.get(0))?;
-        Ok(id.and_then(|id| CallId::parse(&id.to_string())).map(CallId::started_at_ms))
+    pub fn open_ids(&self) -> rusqlite::Result<Vec<CallId>> {
+        let ids: Vec<i64> = self.all(sql::OPEN, &[], |row| row.get(0))?;
+        Ok(ids.into_iter().filter_map(|id| CallId::given(id.unsigned_abs())).collect())
     }
 
     /// The names of all servers to which anything ever happened, sorted.

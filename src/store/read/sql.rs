@@ -90,13 +90,13 @@ LIMIT ?3";
 pub(super) const ENDED: &str = "
 SELECT id, session_id, server, tool, started_at, duration_us, outcome, error_kind
 FROM tool_calls
-WHERE id >= ?1 AND outcome IS NOT NULL AND (NOT ?2 OR outcome NOT IN ('ok', 'cancelled'))
+WHERE id BETWEEN ?1 AND ?6 AND outcome IS NOT NULL AND (NOT ?2 OR outcome NOT IN ('ok', 'cancelled'))
       AND (?3 IS NULL OR coalesce(server, '') = ?3) AND (?4 IS NULL OR substr(session_id, 1, length(?4)) = ?4)
 ORDER BY id DESC
 LIMIT ?5";
 
 /// The partial index holds just these.
-pub(super) const OLDEST_OPEN: &str = "SELECT min(id) FROM tool_calls WHERE outcome IS NULL";
+pub(super) const OPEN: &str = "SELECT id FROM tool_calls WHERE outcome IS NULL";
 
 pub(super) const SERVER_NAMES: &str = "SELECT DISTINCT server FROM server_events ORDER BY server";
 
