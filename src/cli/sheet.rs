@@ -17,13 +17,13 @@ impl<W: Write> Sheet<W> {
     /// Begins with the words of the fields.
     pub fn begin(out: W, head: &[&str]) -> io::Result<Self> {
         let mut sheet = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        sheet.write_record(head)?;
+        sheet.write_record(head).map_err(fault)?;
         Ok(Self(sheet))
     }
 
     /// Writes one row.
     pub fn row<'a>(&mut self, values: impl IntoIterator<Item = &'a Value>) -> io::Result<()> {
-        Ok(self.0.write_record(values.into_iter().map(|value| cell(value).into_owned()))?)
+        self.0.write_record(values.into_iter().map(|value| cell(value).into_owned())).map_err(fault)
     }
 
     /// Hands on what is not written yet.
@@ -42,6 +42,14 @@ pub fn print(out: &mut dyn Write, head: Vec<&'static str>, rows: Vec<Fields>) ->
     match write(out) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
+    }
+}
+
+/// What the system said: a reader that has gone is to be known as one.
+fn fault(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -74,5 +82,26 @@ mod tests {
         print(&mut out, vec!["tool", "server", "p50Ms"], vec![row, nothing]).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "tool,server,p50Ms\r\n\"a,\"\"b\"\"\nc\",'=cmd|' /C calc'!A0,-1.5\r\n,,7\r\n");
+    }
+
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_goes_in_the_middle_of_many_rows_is_no_fault() {
+        let value = json!("x".repeat(1_000));
+        let mut sheet = Sheet::begin(Gone, &["tool"]).unwrap();
+        let error = (0..100).find_map(|_| sheet.row([&value]).err()).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        print(&mut Gone, vec!["tool"], vec![vec![("tool", value)]; 100]).unwrap();
     }
 }
