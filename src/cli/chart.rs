@@ -21,17 +21,20 @@ const PARTS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 impl Letters {
     /// Blocks where the locale says that text is UTF-8, and on systems whose terminals always read it.
     pub fn of_locale() -> Self {
-        let set = |name: &&str| env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set);
-        Self::of(locale.as_deref(), cfg!(any(windows, target_os = "macos")))
+        Self::of(|name| env::var(name).ok(), cfg!(any(windows, target_os = "macos")))
     }
 
-    fn of(locale: Option<&str>, unless_said: bool) -> Self {
-        let is_utf8 = |locale: &str| {
+    fn of(variable: impl Fn(&str) -> Option<String>, unless_said: bool) -> Self {
+        let mut said = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
+        let is_utf8 = |locale: String| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         };
-        if locale.map_or(unless_said, is_utf8) { Self::Blocks } else { Self::Ascii }
+        if said.find(|said| !said.is_empty()).map_or(unless_said, is_utf8) {
+            Self::Blocks
+        } else {
+            Self::Ascii
+        }
     }
 
     /// One letter for each figure, the highest for the largest; nothing stands for nothing.
@@ -85,10 +88,17 @@ mod tests {
     #[test]
     fn the_locale_says_which_letters_there_are() {
         use Letters::{Ascii, Blocks};
+        let of = |all: &[(&str, &str)], unless_said| {
+            let value =
+                |name: &str| all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Letters::of(value, unless_said)
+        };
         assert_eq!(
-            ["de_DE.UTF-8", "C.utf8", "C", "de_DE"].map(|locale| Letters::of(Some(locale), true)),
+            ["de_DE.UTF-8", "C.utf8", "C", "de_DE"].map(|locale| of(&[("LANG", locale)], true)),
             [Blocks, Blocks, Ascii, Ascii]
         );
-        assert_eq!([Letters::of(None, true), Letters::of(None, false)], [Blocks, Ascii]);
+        assert_eq!([of(&[], true), of(&[], false)], [Blocks, Ascii]);
+        assert_eq!(of(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")], false), Blocks);
+        assert_eq!(of(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], true), Ascii);
     }
 }

@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use crate::builtin::Builtin;
 use crate::catalog::{Offer, Shape};
+use crate::cli::chart::Letters;
 use crate::cli::doctor::bounded::Bounded;
 use crate::cli::doctor::finding::{Finding, Level};
 use crate::cli::doctor::processes::Process;
@@ -119,7 +120,7 @@ fn show(args: &Args, findings: &[Finding], out: &mut dyn Write) -> anyhow::Resul
     let home = Environment::own().home();
     let look = Look {
         columns: words::screen_columns(),
-        is_unicode: screen::is_unicode(|name| std::env::var(name).ok()),
+        is_unicode: Letters::of_locale() == Letters::Blocks,
         has_colours: std::io::stdout().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
         home: home.as_deref().and_then(Path::to_str),

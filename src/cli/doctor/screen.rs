@@ -134,13 +134,6 @@ fn count(findings: &[Finding], level: Level) -> usize {
     findings.iter().filter(|found| found.level == level).count()
 }
 
-/// Whether the words of this environment may hold other characters than ASCII's.
-pub fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let said = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable).find(|said| !said.is_empty());
-    let said = said.unwrap_or_default().to_ascii_lowercase();
-    cfg!(windows) || said.contains("utf-8") || said.contains("utf8")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,16 +191,5 @@ mod tests {
         assert_eq!([says(0..1), says(0..2)], ["All is well.", "All is well, with 1 note."]);
         assert_eq!(says(0..4), "1 error, 1 note: begin with the first error above.");
         assert_eq!(json(&all)["summary"]["worst"], "error");
-    }
-
-    #[test]
-    fn the_first_word_about_the_locale_counts() {
-        let says = |all: &[(&str, &str)], name: &str| {
-            all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        assert!(is_unicode(|name| says(&[("LANG", "de_DE.UTF-8")], name)));
-        assert!(is_unicode(|name| says(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")], name)));
-        #[cfg(unix)]
-        assert!(!is_unicode(|name| says(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], name)));
     }
 }
