@@ -186,7 +186,6 @@ impl Asked<'_> {
     fn overview(&self, reader: &Reader, data_dir: &Path) -> rusqlite::Result<Overview> {
         let which = &self.which;
         let sessions = reader.session_totals(which.from_ms)?;
-        let span = Which { server: None, tool: None, ..which.clone() };
         let active = sessions.open.iter().filter(|&&id| lock::is_alive(data_dir, id)).count();
         let from_ms = which.from_ms.or(reader.oldest()?.0).unwrap_or(self.now_ms);
         let steps =
@@ -195,7 +194,7 @@ impl Asked<'_> {
             sessions: sessions.total,
             active: active as u64,
             mean_duration_s: sessions.mean_duration_s,
-            calls: figures::all(reader, &span)?.calls,
+            calls: figures::all(reader, which)?.calls,
             tools: figures::tools(reader, which)?,
             trends: reader.trends(which, &steps)?,
         })

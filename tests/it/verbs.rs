@@ -134,6 +134,7 @@ fn stats_in_json_hold_the_four_head_figures_and_every_tool() {
     "#);
     let of_one = json_of(&room, &["stats", "--json", "--server", "t"]);
     assert_eq!(of_one["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(of_one["mcpSessions"]["totalToolCalls"], of_one["tools"][0]["calls"], "of that server alone");
     let of_a_day = json_of(&room, &["stats", "--json", "--since", "24h"]);
     assert_eq!(of_a_day["tools"], stats["tools"]);
     let of_the_future = json_of(&room, &["stats", "--json", "--since", "2099-01-01T00:00:00Z"]);
