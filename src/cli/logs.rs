@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_help = "It brings together the hub's log, what servers wrote to their stderr (both in
 logs/ of the data folder), and of the record what happened to servers, and the
-calls that failed in the last week. A line of a server that does not begin with
-a time stands where its server wrote last. Times are those of this machine.
+calls that failed in the last week. Lines without any time stand where their server
+wrote last, with a ~, and are at most a quarter of all unless --server is
+named. Times are those of this machine.
 
 Examples:
   bridge logs                         the last 100 lines

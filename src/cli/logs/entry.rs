@@ -24,6 +24,8 @@ const SESSIONS_LOOKED_AT: u32 = 10_000;
 pub struct Entry {
     /// When, Unix milliseconds.
     pub at_ms: i64,
+    /// Whether that is only when its file was written last.
+    pub about: bool,
     /// Who says it, or of whom it is said: `hub`, or a server's name.
     pub source: String,
     /// What, without control characters.
@@ -118,7 +120,8 @@ impl Screen {
             text = format!("--- {} ({})\n", at.strftime("%a %Y-%m-%d"), at.strftime("%Z"));
         }
         let (time, width) = (at.strftime("%H:%M:%S%.3f"), self.width);
-        text + &format!("{time}  {:width$}  {}\n", entry.source, entry.text)
+        let mark = if entry.about { "~" } else { " " };
+        text + &format!("{time}{mark} {:width$}  {}\n", entry.source, entry.text)
     }
 }
 

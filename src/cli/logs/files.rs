@@ -23,6 +23,13 @@ const LINE_BYTES_MAX: usize = 4 * 1024;
 /// The hub's log has a line for each event that the record has too.
 const IN_THE_RECORD: &str = " server event ";
 
+/// A line with its time, and whether that is only when its file was written last.
+struct Dated {
+    at_ms: i64,
+    about: bool,
+    text: String,
+}
+
 /// The files that somebody wants to see.
 pub struct Files {
     folder: PathBuf,
@@ -68,10 +75,23 @@ impl Files {
                 let older = older.flat_map(|(bytes, written_ms)| dated(&bytes, written_ms));
                 found.splice(..0, self.of(followed, older.collect()));
             }
-            entries.extend(found.drain(found.len().saturating_sub(lines)..));
+            found.drain(..found.len().saturating_sub(lines));
+            self.leave_room(&mut found, lines);
+            entries.extend(found);
         }
         self.all = all;
         entries
+    }
+
+    /// Beside other sources, lines whose time nobody knows are a quarter at most: all of them stand at one time.
+    fn leave_room(&self, found: &mut Vec<Entry>, lines: usize) {
+        let most = if self.wanted.server.is_some() { lines } else { lines.div_ceil(4) };
+        let mut too_many = found.iter().filter(|entry| entry.about).count().saturating_sub(most);
+        found.retain(|entry| {
+            let is_left_out = entry.about && too_many > 0;
+            too_many -= usize::from(is_left_out);
+            !is_left_out
+        });
     }
 
     /// What was added since.
@@ -83,7 +103,10 @@ impl Files {
             let now_ms = words::now_ms();
             // A file that cannot be read now is tried again.
             let added = followed.added().unwrap_or_default();
-            let dated = added.iter().map(|line| own_time(line).unwrap_or_else(|| (now_ms, line.clone())));
+            let dated = added.into_iter().map(|line| {
+                let (at_ms, text) = own_time(&line).unwrap_or((now_ms, line));
+                Dated { at_ms, about: false, text }
+            });
             entries.extend(self.of(followed, dated.collect()));
         }
         self.all = all;
@@ -117,21 +140,22 @@ impl Files {
     }
 
     /// What is wanted of a file's lines; the hub's log is looked through line by line.
-    fn of(&self, followed: &Followed, lines: Vec<(i64, String)>) -> Vec<Entry> {
-        let entry = |(at_ms, text): (i64, String)| Entry { at_ms, source: followed.source.clone(), text };
+    fn of(&self, followed: &Followed, lines: Vec<Dated>) -> Vec<Entry> {
+        let entry =
+            |Dated { at_ms, about, text }| Entry { at_ms, about, source: followed.source.clone(), text };
         let is_told = |entry: &Entry| {
             !followed.is_hub
                 || !entry.text.contains(IN_THE_RECORD)
                     && self.wanted.server.as_ref().is_none_or(|server| is_of_server(&entry.text, server))
                     && self.wanted.session.as_ref().is_none_or(|session| is_of_session(&entry.text, session))
         };
-        lines.into_iter().filter(|(_, text)| !text.is_empty()).map(entry).filter(is_told).collect()
+        lines.into_iter().filter(|line| !line.text.is_empty()).map(entry).filter(is_told).collect()
     }
 }
 
 impl Followed {
     /// The lines at its end, with their times; from here on what is added is told.
-    fn end(&mut self, follow: bool) -> Vec<(i64, String)> {
+    fn end(&mut self, follow: bool) -> Vec<Dated> {
         let Ok((mut bytes, written_ms)) = read_end(&self.path) else { return Vec::new() };
         let Ok(file) = File::open(&self.path) else { return Vec::new() };
         self.at = file.metadata().map_or(0, |meta| meta.len());
@@ -219,14 +243,16 @@ fn read_end(path: &Path) -> io::Result<(Vec<u8>, i64)> {
 }
 
 /// Lines with their times: their own, else that of the line before, else that of the last writing.
-fn dated(bytes: &[u8], written_ms: i64) -> Vec<(i64, String)> {
-    let mut before_ms = written_ms;
+fn dated(bytes: &[u8], written_ms: i64) -> Vec<Dated> {
+    let (mut before_ms, mut about) = (written_ms, true);
     let mut dated = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         let line = shown(line.get(..LINE_BYTES_MAX).unwrap_or(line));
-        let (at_ms, text) = own_time(&line).unwrap_or((before_ms, line));
+        let own = own_time(&line);
+        about &= own.is_none();
+        let (at_ms, text) = own.unwrap_or((before_ms, line));
         before_ms = at_ms;
-        dated.push((at_ms, text));
+        dated.push(Dated { at_ms, about, text });
     }
     dated
 }

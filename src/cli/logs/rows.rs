@@ -83,7 +83,7 @@ impl Rows {
         self.trouble.clone_from(&trouble);
         let said = trouble.filter(|_| !is_told);
         let source = "bridge".to_owned();
-        let said = said.map(|text| Entry { at_ms: words::now_ms(), source, text });
+        let said = said.map(|text| Entry { at_ms: words::now_ms(), about: false, source, text });
         found.unwrap_or_default().into_iter().chain(said).collect()
     }
 
@@ -108,7 +108,8 @@ fn event(row: &EventRow) -> Entry {
     text.extend(row.pid.map(|pid| format!(", process {pid}")));
     text.extend(row.elapsed_ms.map(|ms| format!(", after {}", words::micros(ms * 1_000))));
     text.extend(row.reason.as_ref().map(|reason| format!(": {reason}")));
-    Entry { at_ms: stamp::parse(&row.at).unwrap_or_default(), source: row.server.clone(), text }
+    let at_ms = stamp::parse(&row.at).unwrap_or_default();
+    Entry { at_ms, about: false, source: row.server.clone(), text }
 }
 
 fn call(row: &CallRow) -> Entry {
@@ -118,5 +119,6 @@ fn call(row: &CallRow) -> Entry {
     text.extend(row.error_kind.as_ref().map(|kind| format!(" ({kind})")));
     text.extend(row.duration_us.map(|us| format!(", after {}", words::micros(us))));
     text.push_str(&format!(", session {}", row.session));
-    Entry { at_ms, source: row.server.clone().unwrap_or_else(|| "bridge".to_owned()), text }
+    let source = row.server.clone().unwrap_or_else(|| "bridge".to_owned());
+    Entry { at_ms, about: false, source, text }
 }

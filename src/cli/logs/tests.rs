@@ -37,7 +37,8 @@ fn a_line_has_its_time_its_source_and_nothing_that_moves_a_terminal() {
     assert_eq!(entries[1].at_ms, entries[0].at_ms, "it goes on where the line before stood");
     let mut screen = Screen::new(&wanted);
     let at_ms = stamp::parse("2026-11-21T20:00:00.007Z").unwrap();
-    let entry = |source: &str, at_ms| Entry { at_ms, source: source.into(), text: "ready".into() };
+    let entry =
+        |source: &str, at_ms| Entry { at_ms, about: false, source: source.into(), text: "ready".into() };
     let lines = [("hub", at_ms), ("a-server", at_ms), ("hub", at_ms + 24 * stamp::HOUR_MS)];
     let text: String = lines.iter().map(|(source, at_ms)| screen.line(&entry(source, *at_ms))).collect();
     // Only where the machine's time is that of the test.
@@ -50,6 +51,24 @@ fn a_line_has_its_time_its_source_and_nothing_that_moves_a_terminal() {
         20:00:00.007  hub       ready
         ");
     }
+}
+
+#[test]
+fn lines_without_a_time_are_marked_and_leave_room_for_others() {
+    let (_room, paths) = place();
+    append(&paths, "s.log", &b"no time\n".repeat(100));
+    append(&paths, "t.log", b"no time yet\n2026-11-21T20:00:00Z with one\n  at line 7\n");
+    let all = Wanted { known: vec!["s".into(), "t".into()], ..Wanted::default() };
+    let entries = Files::new(&paths, &all).last(20, false);
+    let about: Vec<(&str, bool)> = entries.iter().map(|entry| (entry.source.as_str(), entry.about)).collect();
+    let t = [("t", true), ("t", false), ("t", false)];
+    assert_eq!(about, [[("s", true); 5].as_slice(), t.as_slice()].concat());
+    let mut screen = Screen::new(&all);
+    let lines: Vec<String> = entries.iter().skip(5).map(|entry| screen.line(entry)).collect();
+    assert!(lines[0].contains("~ t    no time yet\n"), "{lines:?}");
+    assert!(lines[1].contains("000  t    with one\n"), "{lines:?}");
+    let only = Wanted { server: Some("s".into()), ..all };
+    assert_eq!(Files::new(&paths, &only).last(20, false).len(), 20);
 }
 
 #[test]

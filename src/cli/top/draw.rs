@@ -1,6 +1,7 @@
 //! The picture of a screen's state, on as many rows and columns as there are.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use ratatui::Frame;
@@ -39,7 +40,7 @@ d         switch it off in the configuration, which keeps its entry
 ?         this page; any key closes it
 q Esc     the end
 
-CALLS/S   calls that ended in the last second
+CALLS/S   calls that ended in the last second, in all bridges (= as above)
 P50       how long they took, in the middle; LATENCY a bar a second
 RUN       requests under way     QUEUE  how many wait for their turn";
 
@@ -50,30 +51,41 @@ struct Column {
     /// It is there on a screen of so many columns.
     from: u16,
     alignment: Alignment,
+    /// It is the same for all servers with one name.
+    by_name: bool,
     of: fn(&Seen, Letters) -> String,
 }
 
 const COLUMNS: [Column; 6] = [
-    Column::number("CALLS/S", 7, 28, |seen, _| format!("{:.1}", seen.rate)),
+    Column::number("CALLS/S", 7, 28, |seen, _| format!("{:.1}", seen.rate)).by_name(),
     Column::number("P50", 6, 40, |seen, _| {
         let last = seen.took_us.iter().rev().find(|us| **us > 0);
         last.map_or_else(|| "-".to_owned(), |us| words::micros(*us))
-    }),
+    })
+    .by_name(),
     Column {
         title: "LATENCY",
         width: SPARK,
         from: 70,
         alignment: Alignment::Left,
+        by_name: true,
         of: |seen, letters| spark(letters, &seen.took_us, usize::from(SPARK)),
     },
     Column::number("RUN", 4, 33, |seen, _| seen.in_flight.to_string()),
-    Column::number("QUEUE", 7, 48, |seen, _| format!("{}/{}", seen.waiting.0, seen.waiting.1)),
+    Column::number("QUEUE", 7, 48, |seen, _| {
+        let most = seen.waiting.1.map(|most| format!("/{most}"));
+        format!("{}{}", seen.waiting.0, most.unwrap_or_default())
+    }),
     Column::number("RESTARTS", 8, 57, |seen, _| seen.restarts.to_string()),
 ];
 
 impl Column {
     const fn number(title: &'static str, width: u16, from: u16, of: fn(&Seen, Letters) -> String) -> Self {
-        Self { title, width, from, alignment: Alignment::Right, of }
+        Self { title, width, from, alignment: Alignment::Right, by_name: false, of }
+    }
+
+    const fn by_name(self) -> Self {
+        Self { by_name: true, ..self }
     }
 
     fn cell(&self, text: String) -> Cell<'static> {
@@ -113,8 +125,11 @@ pub fn draw(frame: &mut Frame<'_>, top: &Top) {
 
 fn title(top: &Top, columns: u16) -> String {
     let Some(sight) = &top.sight else { return "bridge top".to_owned() };
+    // What several bridges have under one name has one rate.
+    let rates: BTreeMap<&str, f64> =
+        sight.servers.iter().map(|seen| (seen.name.as_str(), seen.rate)).collect();
     // The sum of nothing is -0.
-    let rate = sight.servers.iter().map(|seen| seen.rate).sum::<f64>().abs();
+    let rate = rates.values().sum::<f64>().abs();
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let text = format!(
         "{}, {}, {}, {rate:.1} calls/s",
@@ -134,7 +149,7 @@ fn fitted(text: &str, area: Rect) -> (String, u16) {
     (lines.join("\n"), u16::try_from(lines.len()).unwrap_or(1))
 }
 
-/// What stands in the last row: a question, else what is wrong, else what came of a deed, else the keys.
+/// What stands in the last rows: a question, else what came of a deed and what is wrong, else the keys.
 fn footer(top: &Top, columns: u16) -> (Cow<'_, str>, Style) {
     let troubles = top.sight.as_ref().map(|sight| sight.troubles.join("; ")).filter(|text| !text.is_empty());
     match (&top.asked, troubles, &top.said) {
@@ -142,7 +157,8 @@ fn footer(top: &Top, columns: u16) -> (Cow<'_, str>, Style) {
             (format!("Switch {name} off? Its entry stays. [y/N]").into(), Modifier::BOLD.into())
         }
         (None, _, Some(Err(error))) => (error.into(), Color::Red.into()),
-        (None, Some(trouble), _) => (trouble.into(), Color::Red.into()),
+        (None, Some(trouble), None) => (trouble.into(), Color::Red.into()),
+        (None, Some(trouble), Some(Ok(said))) => (format!("{said}; {trouble}").into(), Color::Red.into()),
         (None, None, Some(Ok(said))) => (said.into(), Style::new()),
         (None, None, None) => {
             let fits = |keys: &&str| keys.chars().count() <= usize::from(columns);
@@ -194,13 +210,17 @@ fn servers(frame: &mut Frame<'_>, area: Rect, top: &Top, sight: &Sight) {
     let header = Row::new([Cell::from("SERVER"), Cell::from("STATE")].into_iter().chain(titles));
     let widths = [Constraint::Min(8), Constraint::Length(9)].into_iter();
     let widths = widths.chain(shown.iter().map(|column| Constraint::Length(column.width)));
-    let rows = sight.servers.iter().map(|seen| {
+    let rows = sight.servers.iter().enumerate().map(|(place, seen)| {
+        let is_again = sight.servers.iter().take(place).any(|above| above.name == seen.name);
         let name = match seen.bridge.filter(|_| many) {
             Some(pid) => format!("{} @{pid}", seen.name),
             None => seen.name.clone(),
         };
         let state = Span::styled(seen.state.clone(), colour(&seen.state));
-        let figures = shown.iter().map(|column| column.cell((column.of)(seen, top.letters)));
+        let figures = shown.iter().map(|column| {
+            let is_above = is_again && column.by_name;
+            column.cell(if is_above { "=".to_owned() } else { (column.of)(seen, top.letters) })
+        });
         Row::new([Cell::from(name), Cell::from(state)].into_iter().chain(figures))
     });
     let table = Table::new(rows, widths)

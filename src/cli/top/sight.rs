@@ -55,14 +55,14 @@ pub struct Seen {
     pub held: bool,
     /// Why it is in its state.
     pub because: String,
-    /// Calls that ended, per second.
+    /// Calls of servers with this name that ended, per second: of all bridges, whose record is one.
     pub rate: f64,
-    /// How long the calls took that ended within each of the last looks, in the middle, microseconds; 0 without any.
+    /// How long those calls took that ended within each of the last looks, in the middle, microseconds; 0 without any.
     pub took_us: Vec<u64>,
     /// Requests under way.
     pub in_flight: u64,
-    /// Requests that wait, and how many may.
-    pub waiting: (u64, u64),
+    /// Requests that wait, and how many may; an older bridge does not say that.
+    pub waiting: (u64, Option<u64>),
     /// How often it was started again.
     pub restarts: u64,
 }
@@ -126,7 +126,10 @@ impl Watcher {
                 let pid = asked.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
                 sight.troubles.push(format!("bridge {pid} {error}"));
                 let before = self.last.iter().filter(|seen| seen.bridge == asked.pid);
-                let silent = |seen: &Seen| Seen { state: "no answer".to_owned(), rate: 0.0, ..seen.clone() };
+                let silent = |seen: &Seen| {
+                    let (rate, took_us) = self.figures(&seen.name, rates);
+                    Seen { state: "no answer".to_owned(), rate, took_us, ..seen.clone() }
+                };
                 sight.servers.extend(before.map(silent));
             }
         }
@@ -134,19 +137,26 @@ impl Watcher {
 
     fn seen(&self, bridge: Option<u32>, server: &Value, rates: &BTreeMap<String, f64>) -> Seen {
         let name = server["name"].as_str().unwrap_or_default().to_owned();
-        let number = |key: &str| server["connections"].get(key).and_then(Value::as_u64).unwrap_or_default();
+        let number = |key: &str| server["connections"].get(key).and_then(Value::as_u64);
+        let (rate, took_us) = self.figures(&name, rates);
         Seen {
             bridge,
             state: server["state"].as_str().unwrap_or("?").to_owned(),
             held: server["held"] == true,
             because: server["because"].as_str().unwrap_or_default().to_owned(),
-            rate: rates.get(&name).copied().unwrap_or_default(),
-            took_us: self.took.get(&name).map(|took| took.iter().copied().collect()).unwrap_or_default(),
-            in_flight: number("inFlight"),
-            waiting: (number("waiting"), number("waitingMax")),
+            rate,
+            took_us,
+            in_flight: number("inFlight").unwrap_or_default(),
+            waiting: (number("waiting").unwrap_or_default(), number("waitingMax")),
             restarts: server["starts"].as_u64().unwrap_or_default().saturating_sub(1),
             name,
         }
+    }
+
+    /// What the record says of a name.
+    fn figures(&self, name: &str, rates: &BTreeMap<String, f64>) -> (f64, Vec<u64>) {
+        let took = self.took.get(name).map(|took| took.iter().copied().collect());
+        (rates.get(name).copied().unwrap_or_default(), took.unwrap_or_default())
     }
 
     /// The calls that ended since the last look: how many per second, and how long they took.
@@ -204,4 +214,49 @@ pub fn last_written(paths: &Paths, server: Option<&str>) -> Vec<String> {
     let wanted =
         Wanted { server: Some(server.to_owned()), known: vec![server.to_owned()], ..Wanted::default() };
     Files::of_servers(paths, &wanted).last(WRITTEN_MAX, false).into_iter().map(|entry| entry.text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+    use crate::paths::Overrides;
+    use crate::store::ids::{CallIds, SessionId};
+    use crate::store::rows::{CallBegun, CallFinished};
+    use crate::store::{Journal, Options, stamp};
+
+    fn call(ids: &CallIds, server: Option<&str>, duration_us: u64) -> CallFinished {
+        let started_at_ms = stamp::now_ms();
+        let begun = CallBegun {
+            call: ids.next(started_at_ms),
+            session: SessionId::new(started_at_ms),
+            request_id: "7".into(),
+            server: server.map(Into::into),
+            tool: "now".into(),
+            started_at_ms,
+            request_bytes: 1,
+        };
+        CallFinished { begun, duration_us, outcome: Outcome::Ok, error_kind: None, response_bytes: 1 }
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_once_by_name_from_the_second_look_on() {
+        let room = tempfile::tempdir().unwrap();
+        let place = Overrides { data_dir: Some(room.path().to_owned()), ..Overrides::default() };
+        let paths = Paths::find(place).unwrap();
+        let (journal, ids) = (Journal::open(&paths.data_dir, Options::default()), CallIds::new());
+        journal.finish(vec![call(&ids, Some("s"), 9_000)]).await;
+        let mut watcher = Watcher::new(&paths);
+        assert_eq!(watcher.count(), (BTreeMap::new(), None), "nobody knows since when");
+        watcher.is_begun = true;
+        let calls = [(Some("s"), 10), (Some("s"), 30), (Some("s"), 20), (None, 7)];
+        journal.finish(calls.map(|(server, us)| call(&ids, server, us)).into()).await;
+        let (rates, trouble) = watcher.count();
+        assert!(trouble.is_none() && rates[""] > 0.0, "{rates:?}");
+        assert!((rates["s"] / rates[""] - 3.0).abs() < 1e-9, "{rates:?}");
+        assert_eq!(watcher.figures("s", &rates).1, [20]);
+        let (rates, _) = watcher.count();
+        assert_eq!(watcher.figures("s", &rates), (0.0, vec![20, 0]));
+        assert_eq!(watcher.figures("other", &rates), (0.0, Vec::new()));
+    }
 }

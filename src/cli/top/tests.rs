@@ -16,7 +16,7 @@ use crate::store::stamp;
 
 fn seen(name: &str, state: &str) -> Seen {
     let (name, state) = (name.to_owned(), state.to_owned());
-    Seen { bridge: Some(4_001), name, state, waiting: (0, 100), ..Seen::default() }
+    Seen { bridge: Some(4_001), name, state, waiting: (0, Some(100)), ..Seen::default() }
 }
 
 fn calm() -> Sight {
@@ -34,12 +34,13 @@ fn calm() -> Sight {
 }
 
 fn error(source: &str, text: &str) -> Entry {
-    Entry { at_ms: stamp::parse("2026-11-21T21:00:07Z").unwrap(), source: source.into(), text: text.into() }
+    let at_ms = stamp::parse("2026-11-21T21:00:07Z").unwrap();
+    Entry { at_ms, about: false, source: source.into(), text: text.into() }
 }
 
 fn troubled() -> Sight {
     let because = "it ended with exit code 3, and has failed too often".to_owned();
-    let files = Seen { in_flight: 10, waiting: (37, 100), rate: 0.5, ..seen("files", "no answer") };
+    let files = Seen { in_flight: 10, waiting: (37, Some(100)), rate: 0.5, ..seen("files", "no answer") };
     Sight {
         servers: vec![
             Seen { restarts: 5, because, ..seen("github", "parked") },
@@ -198,7 +199,7 @@ fn the_keys_are_explained() {
       │?         this page; any key closes it                                    │
       │q Esc     the end                                                         │
       │                                                                          │
-     w│CALLS/S   calls that ended in the last second                             │──
+     w│CALLS/S   calls that ended in the last second, in all bridges (= as above)│──
     no│P50       how long they took, in the middle; LATENCY a bar a second       │
       │RUN       requests under way     QUEUE  how many wait for their turn      │
       └──────────────────────────────────────────────────────────────────────────┘
@@ -288,6 +289,25 @@ fn what_is_said_wraps_and_is_gone_with_the_next_key() {
     );
     press(&mut top, 'j');
     assert!(picture(&top, 80, 24).ends_with("q quit"));
+}
+
+#[test]
+fn what_came_of_a_key_is_said_beside_a_trouble() {
+    let mut top = top(Some(troubled()));
+    top.said = Some(Ok("github is started again".into()));
+    let said = "github is started again; bridge 4002 did not answer within 2 s";
+    assert!(picture(&top, 80, 24).ends_with(said), "{}", picture(&top, 80, 24));
+    top.said = Some(Err("github is not known".into()));
+    assert!(picture(&top, 80, 24).ends_with("github is not known"));
+}
+
+#[test]
+fn what_two_bridges_have_under_one_name_counts_once() {
+    let both =
+        |bridge| Seen { bridge: Some(bridge), rate: 12.0, took_us: vec![900], ..seen("time", "ready") };
+    let old = Seen { bridge: Some(4_002), rate: 0.5, waiting: (0, None), ..seen("files", "ready") };
+    let servers = vec![both(4_001), both(4_002), old];
+    insta::assert_snapshot!(picture(&top(Some(Sight { servers, clients: 2, bridges: 2, ..Sight::default() })), 80, 8), @"");
 }
 
 #[test]
