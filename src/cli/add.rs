@@ -6,7 +6,7 @@ use std::path::{Path, is_separator};
 use anyhow::Context as _;
 
 use crate::cli::own::{self, Own};
-use crate::cli::{tried, words};
+use crate::cli::{server, tried, words};
 use crate::clients::masked;
 use crate::config;
 use crate::config::edit::entry::{Address, Entry, section, section_of_address};
@@ -94,6 +94,8 @@ pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()
             section(name.as_str(), &masked::entry(&entry))
         }
     };
+    // One of this name may have been stopped, and then taken out by hand.
+    server::lift(paths, name.as_str())?;
     own.write()?;
     words::say(out, &format!("added to {}:\n", file.display()))?;
     shown.lines().try_for_each(|line| words::say(out, &format!("  {line}")))?;

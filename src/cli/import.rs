@@ -84,7 +84,7 @@ pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()
 
 /// Adds what can come, and says what became of it; whether something was added.
 fn told(name: &str, taken: Result<Taken, String>, mover: &mut Mover) -> (String, bool) {
-    let shown = name.replace(char::is_control, "\u{fffd}");
+    let shown = words::plain(name);
     let added = taken.and_then(|taken| Ok((mover.add(name, &taken.entry)?, taken.dropped)));
     match added {
         Ok((Added::Already, _)) => (format!("has {shown} already"), false),

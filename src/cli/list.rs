@@ -118,7 +118,7 @@ fn table(servers: &[Value], columns: u16) -> String {
     let starts = |server: &Value| {
         let args = server["args"].as_array().map(Vec::as_slice).unwrap_or_default();
         let words = [&server["url"], &server["command"]].into_iter().chain(args).filter_map(Value::as_str);
-        words::cut(&words.collect::<Vec<_>>().join(" ").replace(char::is_control, " "), room)
+        words::cut(&words::plain(&words.collect::<Vec<_>>().join(" ")), room)
     };
     let row = |(server, name): (&Value, &String)| {
         vec![name.clone(), text(server, "state"), text(server, "scope"), starts(server)]

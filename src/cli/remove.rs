@@ -3,14 +3,15 @@
 use std::io::Write;
 
 use crate::cli::own::{self, Own};
-use crate::cli::words;
+use crate::cli::{server, words};
 use crate::paths::Paths;
 
 /// Take a server out of the configuration
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Its entry goes, with the comment right above it; every other byte of the file
 stays. A bridge that runs hears of it by itself, and running calls go on to
-their ends. To keep the entry, bridge disable SERVER.
+their ends. That bridge stop held it is forgotten. To keep the entry, bridge
+disable SERVER.
 
 Exits with 1 when it is not there.
 
@@ -35,6 +36,7 @@ pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()
     own.draft.remove(server).map_err(failed)?;
     let removed = format!("removed {server} from {}", own.file.display());
     own.write()?;
+    server::lift(paths, server)?;
     words::say(out, &removed)?;
     own::heard(&paths.data_dir).map_or(Ok(()), |heard| words::say(out, heard))
 }

@@ -166,7 +166,7 @@ impl Figures {
         };
         let rows = self.tools.iter().map(|tool| {
             let [bytes, tokens] = size(tool.bytes);
-            vec![changed::visible(&tool.shown), bytes, tokens, changed::visible(&tool.note())]
+            vec![tool.shown.to_string(), bytes, tokens, tool.note()]
         });
         let mut parts = Vec::new();
         if !self.tools.is_empty() {

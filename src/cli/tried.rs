@@ -205,7 +205,7 @@ fn ready(screen: &mut Screen, trial: &Trial, seen: &Seen) {
     program(screen, trial);
     if let Some(greeting) = &seen.greeting {
         let name = info(greeting).map(|info| format!("{}, ", said_name(&info))).unwrap_or_default();
-        screen.labelled("server", &format!("{name}protocol {}", plain(&greeting.protocol_version)));
+        screen.labelled("server", &format!("{name}protocol {}", greeting.protocol_version));
     }
     let phases = seen.phases;
     screen.labelled(
@@ -266,7 +266,8 @@ fn tool_table(tools: &[Tool], columns: u16) -> String {
     const BETWEEN: usize = 5;
     let size = |tool: &Tool| words::count(tool.bytes as u64);
     let name_max = usize::from(columns) / 2;
-    let names: Vec<String> = tools.iter().map(|tool| words::cut(&plain(&tool.name), name_max)).collect();
+    let names: Vec<String> =
+        tools.iter().map(|tool| words::cut(&words::plain(&tool.name), name_max)).collect();
     let widest =
         |texts: &mut dyn Iterator<Item = usize>, header: &str| texts.max().unwrap_or(0).max(header.len());
     let taken = widest(&mut names.iter().map(|name| name.chars().count()), "TOOL")
@@ -275,7 +276,7 @@ fn tool_table(tools: &[Tool], columns: u16) -> String {
     let room = usize::from(columns).saturating_sub(taken + 1);
     let first_line = |tool: &Tool| {
         let line = tool.description.trim().lines().next().unwrap_or_default();
-        words::cut(&plain(line), room)
+        words::cut(&words::plain(line), room)
     };
     let row = |(tool, name): (&Tool, &String)| vec![name.clone(), size(tool), first_line(tool)];
     words::table(&HEADER, &[1], tools.iter().zip(&names).map(row).collect(), columns)
@@ -287,13 +288,8 @@ fn info(greeting: &Greeting) -> Option<Value> {
 }
 
 fn said_name(info: &Value) -> String {
-    let word = |key: &str| info[key].as_str().map(plain).unwrap_or_default();
+    let word = |key: &str| info[key].as_str().unwrap_or_default();
     format!("{} {}", word("name"), word("version")).trim().to_owned()
-}
-
-/// A server's text as a terminal can show it.
-fn plain(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 fn number(count: usize, word: &str) -> String {

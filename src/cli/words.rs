@@ -76,11 +76,13 @@ pub fn screen_columns() -> u16 {
     Table::new().width().unwrap_or(COLUMNS)
 }
 
-/// Lays out rows without lines or colour; the columns that `numbers` names stand to the right.
+/// Lays out rows without lines or colour; the columns that `numbers` names stand to the right. Cells are made
+/// [`plain`].
 pub fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, columns: u16) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).force_no_tty();
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    let rows = rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
     table.set_header(header.to_vec()).add_rows(rows);
     for &place in numbers {
         if let Some(column) = table.column_mut(place) {
@@ -93,11 +95,11 @@ pub fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, columns
     table.trim_fmt()
 }
 
-/// Breaks a line between words so that it fits; what goes on stands two columns to the right.
+/// Makes a line [`plain`], and breaks it between words so that it fits; what goes on stands two columns to the right.
 pub fn wrapped(line: &str, columns: u16) -> String {
     let mut text = String::new();
     let mut width = 0;
-    for word in line.split(' ') {
+    for word in plain(line).split(' ') {
         let more = word.chars().count();
         if width > 0 && width + 1 + more > usize::from(columns) {
             text.push_str("\n  ");
@@ -110,6 +112,23 @@ pub fn wrapped(line: &str, columns: u16) -> String {
         width += more;
     }
     text
+}
+
+/// What somebody else wrote (a client, a model, a server) as a terminal may show it in a line: what would not be
+/// seen, or would do something, is spelt out.
+pub fn plain(text: &str) -> String {
+    let spelt = |c: char| if is_plain(c) { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().map(spelt).collect()
+}
+
+fn is_plain(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        // They choose among forms of a letter, and can hide a message; the last is that of emoji.
+        '\u{34f}' | '\u{fe00}'..='\u{fe0e}' | '\u{e0100}'..='\u{e01ef}' => false,
+        // An accent may stand behind its letter.
+        c => ['a', c].iter().collect::<String>().escape_debug().count() == 2,
+    }
 }
 
 /// The beginning of a text, with a mark where more was.
@@ -166,6 +185,22 @@ mod tests {
         assert_eq!(wrapped("a-word-that-is-too-long for it", 8), "a-word-that-is-too-long\n  for it");
         assert_eq!(wrapped("fits", 80), "fits");
         assert_eq!([cut("größer", 3), cut("größer", 6)], ["grö…", "größer"]);
+    }
+
+    #[test]
+    fn what_others_wrote_is_shown_and_does_nothing() {
+        assert_eq!(
+            plain("it's \"größe\" \\ gro\u{308}ße 日本 ⚠\u{fe0f}"),
+            "it's \"größe\" \\ gro\u{308}ße 日本 ⚠\u{fe0f}"
+        );
+        assert_eq!(
+            plain("\u{1b}[2J\u{9b}m\r\n\u{202e}\u{e0041}"),
+            "\\u{1b}[2J\\u{9b}m\\r\\n\\u{202e}\\u{e0041}"
+        );
+        assert_eq!(plain(&plain("\u{1b}\u{e0101}")), "\\u{1b}\\u{e0101}");
+        let cell = vec!["a\nb\u{1b}[31m".to_owned(), "c".to_owned()];
+        assert_eq!(table(&["A", "B"], &[], vec![cell], 80), "A              B\na\\nb\\u{1b}[31m  c");
+        assert_eq!(wrapped("a\u{7}b\nc d", 8), "a\\u{7}b\\nc\n  d");
     }
 
     #[test]

@@ -117,6 +117,21 @@ fn what_was_said_when_nobody_could_hear_it_is_heard_with_the_next_reading() {
 }
 
 #[test]
+fn a_server_that_is_added_anew_is_not_stopped_by_an_older_word() {
+    let room = Room::new().config("own.toml", "[servers.s]\ncommand = 'x'\n");
+    let note = room.path("data/stopped/s.json");
+    room.said(&["stop", "s"]);
+    assert!(note.exists());
+    room.said(&["remove", "s"]);
+    assert!(!note.exists(), "it went with its entry");
+    room.said(&["add", "s", "--no-start", "--", "x"]);
+    room.said(&["stop", "s"]);
+    fs::write(room.path("own.toml"), "").unwrap();
+    room.said(&["add", "s", "--no-start", "--", "x"]);
+    assert!(!note.exists(), "its entry went by hand");
+}
+
+#[test]
 fn a_name_that_nobody_knows_is_refused_with_the_one_that_is_meant() {
     let room = Room::new().server("github", &[]);
     for verb in ["stop", "start"] {

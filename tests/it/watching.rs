@@ -143,6 +143,28 @@ fn logs_bring_together_what_was_written_and_what_the_record_knows() {
 }
 
 #[test]
+fn what_clients_and_models_make_up_does_nothing_to_a_terminal() {
+    let room = Room::new();
+    let mut bridge = room.start();
+    bridge.initialize_by("evil\u{1b}]0;x\u{7}\nname");
+    bridge.call("no\u{1b}[2J", json!({}));
+    let ended = "SELECT 1 FROM tool_calls WHERE duration_us IS NOT NULL";
+    wait_until("it is recorded", || !bridge.rows(ended).is_empty() && !room.doors().is_empty());
+    for verb in [
+        ["logs"].as_slice(),
+        &["status"],
+        &["sessions"],
+        &["stats"],
+        &["stats", "--errors"],
+        &["stats", "--by", "client"],
+    ] {
+        let screen = room.said(verb);
+        assert!(!screen.contains(|c: char| c.is_control() && c != '\n'), "{verb:?}: {screen:?}");
+        assert!(screen.contains("\\u{1b}"), "{verb:?}: {screen}");
+    }
+}
+
+#[test]
 fn names_that_nobody_knows_are_refused_with_those_that_are_meant() {
     let room = Room::new().server("github", &[]);
     let refused = |args: &[&str]| {

@@ -65,7 +65,9 @@ impl Look<'_> {
         }
         let bar = if self.is_unicode { "│" } else { "|" };
         let room = usize::from(self.columns).saturating_sub(7);
-        lines.extend(finding.output.iter().map(|line| format!("    {bar} {}", words::cut(line, room))));
+        lines.extend(
+            finding.output.iter().map(|line| format!("    {bar} {}", words::cut(&words::plain(line), room))),
+        );
         let arrow = if self.is_unicode { "→" } else { ">" };
         lines.extend(finding.advice.iter().map(|advice| self.hung(4, arrow, advice)));
         lines.join("\n")

@@ -247,7 +247,7 @@ fn take_over(
             continue;
         }
         let name = &slot.name;
-        let shown = name.replace(char::is_control, "\u{fffd}");
+        let shown = words::plain(name);
         let taken =
             taken::take(client, &slot).and_then(|taken| Ok((mover.add(name, &taken.entry)?, taken.dropped)));
         match taken {

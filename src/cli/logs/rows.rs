@@ -109,7 +109,7 @@ fn event(row: &EventRow) -> Entry {
     text.extend(row.elapsed_ms.map(|ms| format!(", after {}", words::micros(ms * 1_000))));
     text.extend(row.reason.as_ref().map(|reason| format!(": {reason}")));
     let at_ms = stamp::parse(&row.at).unwrap_or_default();
-    Entry { at_ms, about: false, source: row.server.clone(), text }
+    Entry { at_ms, about: false, source: row.server.clone(), text: words::plain(&text) }
 }
 
 fn call(row: &CallRow) -> Entry {
@@ -120,5 +120,5 @@ fn call(row: &CallRow) -> Entry {
     text.extend(row.duration_us.map(|us| format!(", after {}", words::micros(us))));
     text.push_str(&format!(", session {}", row.session));
     let source = row.server.clone().unwrap_or_else(|| "bridge".to_owned());
-    Entry { at_ms, about: false, source, text }
+    Entry { at_ms, about: false, source, text: words::plain(&text) }
 }

@@ -111,11 +111,11 @@ fn clients(sessions: &[Value], now_ms: i64, columns: u16) -> String {
     words::table(&["CLIENT", "ATTACHED", "PID", "USES"], &[1, 2], sessions.iter().map(row).collect(), columns)
 }
 
-/// What a client calls itself.
+/// What a client calls itself, as a terminal may show it.
 pub fn client_name(session: &Value) -> String {
     let name = session["client"].as_str().unwrap_or("(unnamed)");
     let version = session["clientVersion"].as_str().map(|version| format!(" {version}"));
-    format!("{name}{}", version.unwrap_or_default())
+    words::plain(&format!("{name}{}", version.unwrap_or_default()))
 }
 
 fn row(server: &Value, now_ms: i64) -> Vec<String> {

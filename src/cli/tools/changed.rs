@@ -38,7 +38,7 @@ pub fn lines(server: &Server, difference: &Difference, fate: &str, columns: u16)
     let members = members(before.as_deref(), now.as_deref());
     let what =
         if members.is_empty() { kind.word().to_owned() } else { format!("{}: {members}", kind.word()) };
-    let head = words::wrapped(&format!("{}/{}  {what}{fate}", server.name, visible(tool)), columns);
+    let head = words::wrapped(&format!("{}/{}  {what}{fate}", server.name, tool), columns);
     let [before, now] = [before, now].map(|it| it.as_deref().map(description).unwrap_or_default());
     let width = usize::from(columns).saturating_sub(INDENT + 1);
     let (old, new) = match kind {
@@ -46,7 +46,8 @@ pub fn lines(server: &Server, difference: &Difference, fate: &str, columns: u16)
         Kind::New => (None, now.lines().next()),
         Kind::Gone => (before.lines().next(), None),
     };
-    let shown = [("-", old), ("+", new)].into_iter().filter_map(|(mark, line)| Some((mark, visible(line?))));
+    let shown =
+        [("-", old), ("+", new)].into_iter().filter_map(|(mark, line)| Some((mark, words::plain(line?))));
     let shown: Vec<(&str, String)> = shown.collect();
     let same = match shown.as_slice() {
         [(_, old), (_, new)] => old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count(),
@@ -111,11 +112,4 @@ fn differing<'a>(before: &'a str, now: &'a str) -> (Option<&'a str>, Option<&'a 
             _ => {}
         }
     }
-}
-
-/// A server's words as a terminal may show them: what would not be seen, or would do something, is spelt out.
-pub fn visible(text: &str) -> String {
-    let is_plain = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
-    let spelt = |c: char| if is_plain(c) { c.to_string() } else { c.escape_debug().to_string() };
-    text.chars().map(spelt).collect()
 }
