@@ -13,9 +13,6 @@ use crate::store::read::series::Which;
 use crate::store::stamp;
 use crate::store::totals::Totals;
 
-/// What people call the bridge's own tools where a server's name stands.
-pub const OWN: &str = "(bridge)";
-
 /// By what the calls are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {

@@ -16,6 +16,9 @@ pub const SEPARATOR: &str = "__";
 /// The bridge's own tool that gives the result of a call which was handed off.
 pub const RESULT_TOOL: &str = "bridge_result";
 
+/// What people call the bridge's own tools where a server's name stands.
+pub const OWN: &str = "(bridge)";
+
 /// A server's name as its owner wrote it in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName(Arc<str>);
@@ -35,13 +38,16 @@ pub enum BadServerName {
     /// No letter or digit, so that no shown name can be made of it.
     #[error("a server's name needs a letter or a digit (a-z, 0-9)")]
     NoWord,
+    /// [`OWN`].
+    #[error("{OWN} stands for the bridge's own tools, call the server something else")]
+    Own,
 }
 
 impl ServerName {
     /// Takes a name as it stands in a configuration.
     ///
     /// # Errors
-    /// When the text is empty, too long, holds control characters, or has no ASCII letter or digit.
+    /// When the text is empty, too long, holds control characters, has no ASCII letter or digit, or is [`OWN`].
     pub fn parse(text: &str) -> Result<Self, BadServerName> {
         let chars = text.chars().count();
         if text.trim().is_empty() {
@@ -52,6 +58,8 @@ impl ServerName {
             Err(BadServerName::Control)
         } else if !text.chars().any(|c| c.is_ascii_alphanumeric()) {
             Err(BadServerName::NoWord)
+        } else if text == OWN {
+            Err(BadServerName::Own)
         } else {
             Ok(Self(text.into()))
         }
@@ -159,6 +167,7 @@ mod tests {
     fn a_name_that_no_table_can_show_is_refused() {
         assert_eq!(ServerName::parse(" "), Err(BadServerName::Empty));
         assert_eq!(ServerName::parse("a\nb"), Err(BadServerName::Control));
+        assert_eq!(ServerName::parse(OWN), Err(BadServerName::Own));
         assert_eq!(ServerName::parse("日本"), Err(BadServerName::NoWord));
         assert_eq!(ServerName::parse(&"x".repeat(65)), Err(BadServerName::TooLong(65)));
     }

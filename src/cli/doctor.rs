@@ -154,7 +154,7 @@ fn diagnose(args: &Args, overrides: Overrides) -> anyhow::Result<Vec<Finding>> {
         Ok(loaded) => loaded,
         Err(late) => return Ok(vec![*late]),
     };
-    let servers = chosen(&args.servers, &loaded)?;
+    let servers = chosen(&args.servers, &loaded, &paths)?;
     let launch = launch(&overrides, &paths);
     let case = Arc::new(Case { paths, loaded, environment: Environment::own(), launch, servers });
     let patience = if args.no_start { GLANCE } else { STARE };
@@ -229,17 +229,15 @@ fn flat(done: Result<Vec<Finding>, Box<Finding>>) -> Vec<Finding> {
 }
 
 /// The servers that are looked at.
-fn chosen(named: &[String], loaded: &Loaded) -> anyhow::Result<Vec<Server>> {
+fn chosen(named: &[String], loaded: &Loaded, paths: &Paths) -> anyhow::Result<Vec<Server>> {
     let all = &loaded.config.servers;
     for name in named {
         let is_known = all.iter().any(|server| server.name.as_str() == name)
             || loaded.broken.servers.iter().any(|(_, broken)| broken.as_str() == name);
         let names: Vec<&str> = all.iter().map(|server| server.name.as_str()).collect();
-        anyhow::ensure!(
-            is_known,
-            "there is no server {name:?} in the configuration; there are {}",
-            names.join(", ")
-        );
+        if !is_known {
+            return Err(crate::cli::server::unknown(paths, &names, name));
+        }
     }
     let is_chosen = |server: &&Server| match named {
         [] => server.enabled,

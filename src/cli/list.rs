@@ -57,6 +57,7 @@ pub fn run(args: &Args, paths: &Paths, out: &mut dyn Write) -> anyhow::Result<()
     }
     let columns = words::screen_columns();
     match servers.is_empty() {
+        true if loaded.broken.file => words::say(out, "The configuration cannot be understood, see below.")?,
         true => words::say(out, "There are no servers yet: bridge add NAME -- COMMAND adds one.")?,
         false => words::say(out, &table(&servers, columns))?,
     }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::cli::running;
 use crate::cli::words;
-use crate::config;
-use crate::config::mistake::suggestion;
+use crate::config::mistake::{Mistake, suggestion};
+use crate::config::{self, Loaded};
 use crate::control::Request;
 use crate::local::stopped::Stopped;
 use crate::names::ServerName;
@@ -87,8 +87,34 @@ fn known(paths: &Paths, server: &str) -> anyhow::Result<ServerName> {
     Err(unknown(paths, &names, server))
 }
 
-/// What is said of a server that the configuration does not have, or has switched off; `names` are those it has.
+/// Refuses a configuration that cannot be understood as a whole: nothing can be said of its servers.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn check_whole(loaded: &Loaded) -> anyhow::Result<()> {
+    match loaded.mistakes.first() {
+        Some(mistake) if loaded.broken.file => {
+            Err(anyhow::anyhow!("the configuration cannot be understood, repair it first: {mistake}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is said of a server that the configuration does not have, has with a mistake, or has switched off; `names`
+/// are those it has.
 pub fn unknown(paths: &Paths, names: &[&str], server: &str) -> anyhow::Error {
+    let loaded = config::load(paths.config_file.as_deref());
+    if let Err(broken) = check_whole(&loaded) {
+        return broken;
+    }
+    if loaded.broken.servers.iter().any(|(_, broken)| broken.as_str() == server) {
+        let entry = format!("servers.{server}");
+        let is_its = |mistake: &&Mistake| mistake.path.starts_with(&entry);
+        // A name that is no bare word is written otherwise.
+        let mistake = loaded.mistakes.iter().find(is_its).or(loaded.mistakes.first());
+        let mistake = mistake.map(ToString::to_string).unwrap_or_default();
+        return anyhow::anyhow!("the entry of {server} has a mistake, repair it first: {mistake}");
+    }
     let place = paths.config_file.as_ref().map(|file| file.display().to_string());
     let place = place.unwrap_or_else(|| "the configuration".to_owned());
     let meant = match (suggestion(server, names), names) {

@@ -17,7 +17,7 @@ use crate::cli::tools::seen::Seen;
 use crate::cli::{server, words};
 use crate::clients::Client;
 use crate::list::List;
-use crate::names::ServerName;
+use crate::names::{OWN, ServerName};
 use crate::paths::Paths;
 
 /// A token of a model is about so many bytes of JSON and English.
@@ -177,7 +177,7 @@ impl Figures {
             vec![name.to_owned(), number(sums.tools), number(sums.off), number(sums.held), bytes, tokens]
         };
         let is_known = |name: &str| self.never_listed.iter().all(|never| never != name);
-        let of = |sums: &Sums| match sums.server.as_ref().map_or("(bridge)", ServerName::as_str) {
+        let of = |sums: &Sums| match sums.server.as_ref().map_or(OWN, ServerName::as_str) {
             name if is_known(name) => row(name, sums),
             name => [name, "-", "-", "-", "-", "-"].map(str::to_owned).into(),
         };

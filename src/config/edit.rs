@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::config::edit::cut::Cutter;
 use crate::config::edit::entry::{Address, Entry, Keys, key, keys, keys_of_address, lines, section};
 use crate::config::mistake::suggestion;
-use crate::config::server::Server;
+use crate::config::server::{IS_BRIDGE, Server};
 use crate::config::{Loaded, parse};
 use crate::names::{SERVER_NAME_CHARS_MAX, ServerName};
 
@@ -49,9 +49,7 @@ impl Draft {
     pub fn open(file: &Path, bytes: Option<&[u8]>) -> Result<Self, String> {
         let bytes = bytes.unwrap_or_default();
         if super::is_json(file, &String::from_utf8_lossy(bytes)) {
-            return Err(
-                "is JSON: servers are added to TOML only, name a config.toml with --config".to_owned()
-            );
+            return Err("is JSON: only TOML is edited, name a config.toml with --config".to_owned());
         }
         let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
         let loaded = parse(file, home.clone(), bytes);
@@ -214,7 +212,10 @@ impl Draft {
     /// An entry alone, as the bridge will read it.
     fn read(&self, section: &str) -> Result<Server, String> {
         let mut loaded = parse(&self.file, self.home.clone(), section.as_bytes());
-        match (loaded.config.servers.pop(), loaded.mistakes.first().or(loaded.notes.first())) {
+        let server = loaded.config.servers.pop();
+        // Without a mistake only this is left out, and a note says so.
+        let note = loaded.notes.first().filter(|_| server.is_some());
+        match (server, loaded.mistakes.first().or(note)) {
             (Some(server), None) => Ok(server),
             (_, Some(mistake)) => {
                 // `servers.NAME.` stands before each path.
@@ -226,7 +227,7 @@ impl Draft {
                     problem(&mistake.what)
                 })
             }
-            (_, None) => Err(problem("it is left out")),
+            (_, None) => Err(IS_BRIDGE.to_owned()),
         }
     }
 

@@ -162,6 +162,9 @@ pub(super) fn read_all(node: Node, around: &Around, report: &mut Report<'_>) -> 
     Entries { servers, remotes, broken }
 }
 
+/// Why an entry is left out, behind "it".
+pub(super) const IS_BRIDGE: &str = "is the bridge itself";
+
 /// Reads one entry. What it gives back counts only if nothing was reported.
 fn read(
     name: Option<ServerName>,
@@ -174,7 +177,7 @@ fn read(
     let args = entry.list("args", report).unwrap_or_default();
     let args: Vec<_> = args.into_iter().filter_map(|item| template(item, report)).collect();
     if command.as_deref().is_some_and(|command| is_bridge(command, &args)) {
-        report.note(at, &path, "left out: it is the bridge itself");
+        report.note(at, &path, format!("left out: it {IS_BRIDGE}"));
         return None;
     }
     let env = entry.take("env").map(|node| variables(node, report)).unwrap_or_default();

@@ -221,6 +221,8 @@ fn what_cannot_be_done_is_refused_and_nothing_is_touched() {
     );
     check(two, &["add", "a_b", "--", "x"], "has a server \"a b\", whose tools would have the same names");
     check(two, &["add", "bridge", "--", "x"], "give the server another name");
+    check(two, &["add", "(bridge)", "--", "x"], "(bridge) stands for the bridge's own tools");
+    check(two, &["add", "w", "--", "bridge", "serve"], "own.toml: it is the bridge itself");
     check(two, &["add", "w", "--url", "example.org"], "must begin with https:// or http://");
     check(
         two,
@@ -235,7 +237,7 @@ fn what_cannot_be_done_is_refused_and_nothing_is_touched() {
         &["add", "w", "--", "x"],
         "cannot be understood, repair it first: line 1: not valid TOML",
     );
-    check("{}", &["add", "w", "--", "x"], "is JSON: servers are added to TOML only, name a config.toml");
+    check("{}", &["add", "w", "--", "x"], "is JSON: only TOML is edited, name a config.toml");
     check("servers = { a.command = 'x' }\n", &["remove", "a"], "in a form that is not edited here");
     check("", &["disable", "x"], "has no server \"x\": it has no servers");
     let room = Room::new().config("own.toml", two);

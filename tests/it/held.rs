@@ -153,6 +153,28 @@ fn a_name_that_nobody_knows_is_refused_with_the_one_that_is_meant() {
 }
 
 #[test]
+fn a_mistake_is_named_where_it_hides_the_server() {
+    let check = |text: &str, verbs: &[&[&str]], said: &str| {
+        let room = Room::new().config("own.toml", text);
+        for args in verbs {
+            let (code, stdout, stderr) = room.run(args);
+            assert!(code != Some(0) && stdout.is_empty() && stderr.contains(said), "{args:?}: {stderr}");
+        }
+        room
+    };
+    let of_one: [&[&str]; 4] = [&["stop", "bad"], &["start", "bad"], &["tools", "bad"], &["approve", "bad"]];
+    let entry = "[servers.bad]\ncomand = 'x'\n";
+    check(entry, &of_one, "the entry of bad has a mistake, repair it first: ");
+    check(entry, &of_one, "own.toml:");
+    let whole = "error: the configuration cannot be understood, repair it first: ";
+    let of_all: [&[&str]; 3] = [&["tools"], &["logs", "--server", "bad"], &["doctor", "bad"]];
+    check("[servers\n", &of_one, whole);
+    let room = check("[servers\n", &of_all, whole);
+    let listed = room.said(&["list"]);
+    assert!(listed.starts_with("The configuration cannot be understood, see below.\n"), "{listed}");
+}
+
+#[test]
 fn a_server_is_stopped_whatever_it_does_and_a_start_is_a_new_chance() {
     let room = Room::new()
         .server("parks", &["tool x", "on start: exit 3"])

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::cli::logs::Args;
+use crate::cli::server;
 use crate::config;
 use crate::config::mistake::suggestion;
 use crate::names::ServerName;
@@ -53,6 +54,7 @@ impl Wanted {
     pub fn of(args: &Args, since_ms: Option<i64>, paths: &Paths) -> anyhow::Result<Self> {
         let known = known(paths);
         if let Some(server) = args.server.as_ref().filter(|server| !known.contains(server)) {
+            server::check_whole(&config::load(paths.config_file.as_deref()))?;
             let names: Vec<&str> = known.iter().map(String::as_str).collect();
             let meant = suggestion(server, &names).map(|name| format!(", did you mean {name:?}?"));
             let others = || match names.as_slice() {
@@ -72,6 +74,7 @@ impl Wanted {
 fn known(paths: &Paths) -> Vec<String> {
     let loaded = config::load(paths.config_file.as_deref());
     let mut known: Vec<String> = loaded.config.servers.iter().map(|server| server.name.to_string()).collect();
+    known.extend(loaded.broken.servers.iter().map(|(_, name)| name.to_string()));
     // Without a record there are just fewer names.
     if let Ok(Some(reader)) = Reader::open(&paths.data_dir) {
         known.extend(reader.server_names().unwrap_or_default());

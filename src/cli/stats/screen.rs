@@ -4,7 +4,8 @@ use crate::cli::stats::{Asked, Overview, Told};
 use crate::cli::words;
 use crate::figures::moment::local;
 use crate::figures::record::error_rate;
-use crate::figures::{By, Key, Line, OWN};
+use crate::figures::{By, Key, Line};
+use crate::names::OWN;
 use crate::store::read::answers::{Failure, ToolTotals};
 use crate::store::totals::{LIMITS_US, Totals};
 

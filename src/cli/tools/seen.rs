@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::catalog::{Catalog, Offer, Shape};
+use crate::cli::server;
 use crate::config::launch::LaunchKey;
 use crate::config::tools::OnChange;
 use crate::config::{self, Loaded};
@@ -60,9 +61,10 @@ impl Seen {
     /// Reads the configuration and the record.
     ///
     /// # Errors
-    /// When the record is there and cannot be read.
+    /// When the configuration cannot be understood, or the record is there and cannot be read.
     pub fn read(paths: &Paths) -> anyhow::Result<Self> {
         let loaded = config::load(paths.config_file.as_deref());
+        server::check_whole(&loaded)?;
         let servers = servers(&loaded, &paths.data_dir)?;
         Ok(Self { loaded, servers })
     }

@@ -74,7 +74,7 @@ fn what_the_bridge_could_not_read_is_refused_in_words() {
     insta::assert_snapshot!(refused(draft.add("b", &asks)), @"has a problem in args[0]: only ${env:NAME} can be referred to, write $${ for a plain ${");
     let open =
         |file: &str, text: &str| Draft::open(Path::new(file), Some(text.as_bytes())).map(|_| ()).unwrap_err();
-    insta::assert_snapshot!(open("/c/mcp.json", "{}"), @"is JSON: servers are added to TOML only, name a config.toml with --config");
+    insta::assert_snapshot!(open("/c/mcp.json", "{}"), @"is JSON: only TOML is edited, name a config.toml with --config");
     insta::assert_snapshot!(open("/c/config.toml", "[servers"), @"cannot be understood, repair it first: line 1: not valid TOML: unclosed table, expected `]`");
 }
 

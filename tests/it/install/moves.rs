@@ -162,7 +162,7 @@ fn a_configuration_that_cannot_take_servers_stops_the_move_before_anything_is_do
     home.write("mcp.json", "{}");
     let file = home.path("mcp.json");
     let refused = home.refused(&["install", "--move-servers", "--yes", "--config", file.to_str().unwrap()]);
-    assert!(refused.contains("mcp.json is JSON: servers are added to TOML only"), "{refused}");
+    assert!(refused.contains("mcp.json is JSON: only TOML is edited"), "{refused}");
     // Without a move, a bridge that cannot read its configuration serves all the same.
     home.said(&["install", "--yes"]);
 }
