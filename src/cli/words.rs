@@ -199,7 +199,7 @@ mod tests {
         );
         assert_eq!(plain(&plain("\u{1b}\u{e0101}")), "\\u{1b}\\u{e0101}");
         let cell = vec!["a\nb\u{1b}[31m".to_owned(), "c".to_owned()];
-        assert_eq!(table(&["A", "B"], &[], vec![cell], 80), "A              B\na\\nb\\u{1b}[31m  c");
+        assert_eq!(table(&["A", "B"], &[], vec![cell], 80), "A               B\na\\nb\\u{1b}[31m  c");
         assert_eq!(wrapped("a\u{7}b\nc d", 8), "a\\u{7}b\\nc\n  d");
     }
 

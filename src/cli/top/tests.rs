@@ -307,7 +307,16 @@ fn what_two_bridges_have_under_one_name_counts_once() {
         |bridge| Seen { bridge: Some(bridge), rate: 12.0, took_us: vec![900], ..seen("time", "ready") };
     let old = Seen { bridge: Some(4_002), rate: 0.5, waiting: (0, None), ..seen("files", "ready") };
     let servers = vec![both(4_001), both(4_002), old];
-    insta::assert_snapshot!(picture(&top(Some(Sight { servers, clients: 2, bridges: 2, ..Sight::default() })), 80, 8), @"");
+    insta::assert_snapshot!(picture(&top(Some(Sight { servers, clients: 2, bridges: 2, ..Sight::default() })), 80, 8), @r"
+    bridge top  2 bridges, 2 clients, 3 servers, 12.5 calls/s
+      SERVER             STATE     CALLS/S    P50 LATENCY       RUN   QUEUE RESTARTS
+    > time @4001         ready        12.0  900µs            █    0   0/100        0
+      time @4002         ready           =      = =               0   0/100        0
+      files @4002        ready         0.5      -                 0       0        0
+
+
+    ↑↓ choose  r restart  s stop/start  d disable  ? help  q quit
+    ");
 }
 
 #[test]
