@@ -41,7 +41,10 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
     ended?;
     writeln!(out, "\nWhat `bridge stats` says of it:\n")?;
     stats::run(&stats::Args::default(), folder.path(), out)?;
-    writeln!(out, "\nNext: register the bridge in your client. The README shows how.")?;
+    writeln!(
+        out,
+        "\nNext: bridge install --move-servers puts it in front of your clients' servers, and asks first."
+    )?;
     Ok(())
 }
 
