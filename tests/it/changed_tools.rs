@@ -41,6 +41,7 @@ fn change(room: &Room, bridge: &mut Bridge) {
 
 #[track_caller]
 fn becomes(room: &Room, bridge: &mut Bridge, server: &str, script: &str) {
+    let script = script.replace("$ROOM", room.path("").to_str().unwrap());
     fs::write(room.path(&format!("scripts/{server}")), script).unwrap();
     let pid = bridge.server(server)["pid"].as_u64().unwrap();
     crate::support::send_signal(u32::try_from(pid).unwrap(), Signal::KILL);
@@ -194,7 +195,12 @@ fn of_two_servers_that_change_one_after_the_other_each_is_told_once() {
     let mut bridge = room.start_with_door();
     bridge.call("t__list", json!({}));
     bridge.call("s__list", json!({}));
-    wait_until("both are known", || shown(&mut bridge).len() == 4);
+    wait_until("both are known", || {
+        let list = bridge.ask("tools/list", &json!({}));
+        let names =
+            list["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap());
+        names.filter(|name| ["s__", "t__"].iter().any(|of| name.starts_with(of))).count() == 4
+    });
     for server in ["s", "t"] {
         becomes(&room, &mut bridge, server, NEW);
         let told = bridge.told("notifications/message");

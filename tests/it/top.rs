@@ -26,6 +26,8 @@ struct Screen {
 /// Our end of a new terminal, and the other one.
 fn terminal((columns, rows): (u16, u16)) -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Whoever is started on the other end would hold this one.
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
